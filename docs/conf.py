@@ -1,0 +1,25 @@
+"""Sphinx configuration; ``tox run -e docs`` builds with warnings as errors and needs no network."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+project = "tinydocker"
+author = "the tinydocker authors"
+copyright = "the tinydocker authors, Apache-2.0"
+release = importlib.metadata.version("tinydocker")
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+
+html_theme = "furo"
+html_title = f"tinydocker {release}"
+html_copy_source = False
+html_show_sphinx = False

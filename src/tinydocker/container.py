@@ -1,0 +1,295 @@
+"""A container: a specification that can be started, and the handle of what was started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, overload
+
+from . import content, execution, inspection, logreader, transfer
+from .errors import ContainerNotRunning, InvalidSpec, NotSupported
+from .image import Image
+from .images import diff, pack
+from .launch.terminal import resize
+from .lifecycle import Lifecycle
+from .process import Completed, ContainerProcess
+from .rootpath import RootPath
+from .workspace import Workspace, archive_path, forked_from
+
+if TYPE_CHECKING:
+    from .images.diff import Change
+    from .inspection import Process
+
+
+class Container(Lifecycle):
+    """A command in a container on ``image``; ``with`` creates, starts and, at its end, removes it.
+
+    ``image`` is what :class:`~tinydocker.Image` takes, an Image, or a :class:`~tinydocker.Workspace`.
+    ``command`` is a sequence, or text that is split as a shell would; without, it is the image's.
+    The options are listed in the reference, and each has a twin ``with_<option>`` that returns a
+    changed copy. Making a container does no I/O and needs no privilege; InvalidSpec, NotSupported
+    and TypeError tell at once what is wrong with an option.
+    """
+
+    @classmethod
+    def host(cls, command: Any = None, **options: Any) -> Container:
+        """Return a container on this machine's own root, read-only below a private layer."""
+        return cls(Image.host(), command, **options)
+
+    # -- in it -----------------------------------------------------------------------------------
+
+    def exec(
+        self,
+        command: Any,
+        *,
+        env: Any = None,
+        user: Any = None,
+        workdir: Any = None,
+        input: str | bytes | None = None,
+        text: bool = True,
+        timeout: float | None = None,
+        check: bool = False,
+        tty: bool = False,
+    ) -> Completed:
+        """Execute a command in the running container and wait for its end; see :func:`tinydocker.run`.
+
+        Environment, user and directory are the container's unless given. When ``timeout`` seconds
+        have passed, the command and all that it has started are killed. Raises CommandNotFound and
+        CommandNotExecutable.
+        """
+        stdin = subprocess.PIPE if input is not None else None
+        options = {"env": env, "user": user, "workdir": workdir, "tty": tty, "text": text}
+        return self.popen(command, stdin=stdin, **options).complete(input, timeout, check)
+
+    def popen(
+        self,
+        command: Any,
+        *,
+        stdin: Any = None,
+        stdout: Any = subprocess.PIPE,
+        stderr: Any = subprocess.PIPE,
+        env: Any = None,
+        user: Any = None,
+        workdir: Any = None,
+        tty: bool = False,
+        text: bool = True,
+        detach: bool = False,
+    ) -> ContainerProcess:
+        """Start a command in the running container; streams are given as to subprocess.Popen, None is the null device.
+
+        With ``detach`` it is not ended when this program ends.
+        """
+        if tty:
+            stdin = stdout = stderr = None
+        with self._pidfd() as pidfd:
+            return execution.execute(
+                self._opened_engine(), self._record(), pidfd, command, execution.Streams.open(stdin, stdout, stderr),
+                env=env, user=user, workdir=workdir, tty=tty, text=text, detach=detach,
+            )
+
+    @property
+    def stdin(self) -> IO[bytes] | None:
+        """Its standard input with ``stdin=True`` or ``tty=True``, unbuffered; None otherwise."""
+        return self._stdin
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell its terminal its size."""
+        if self._started and self._started.terminal is not None:
+            resize(self._started.terminal, rows, columns)
+
+    @overload
+    def logs(
+        self,
+        *,
+        tail: int | None = ...,
+        since: float | datetime | None = ...,
+        timestamps: bool = ...,
+        follow: Literal[False] = ...,
+    ) -> str: ...
+
+    @overload
+    def logs(
+        self,
+        *,
+        tail: int | None = ...,
+        since: float | datetime | None = ...,
+        timestamps: bool = ...,
+        follow: Literal[True],
+    ) -> Iterator[str]: ...
+
+    def logs(
+        self,
+        *,
+        tail: int | None = None,
+        since: float | datetime | None = None,
+        timestamps: bool = False,
+        follow: bool = False,
+    ) -> str | Iterator[str]:
+        """Return what it has said, both streams in the order in which they were read.
+
+        ``tail`` keeps that many lines; ``since`` is a datetime or seconds since the epoch;
+        ``timestamps`` puts the time before each line. With ``follow`` it is an iterator of lines
+        that goes on until the container has ended.
+        """
+        moment = since.timestamp() if isinstance(since, datetime) else since
+        lines = self._log_lines(tail=tail, since=moment, follow=follow)
+        shown = (line.shown(timestamps) for line in lines)
+        return shown if follow else "".join(shown)
+
+    def _log_lines(self, *, tail: int | None, since: float | None, follow: bool) -> Iterator[logreader.Line]:
+        directory = self._existing().directory
+        try:
+            with self._pidfd() as pidfd:
+                yield from logreader.read(directory, pidfd, tail=tail, since=since, follow=follow)
+        except ContainerNotRunning:
+            yield from logreader.read(directory, None, tail=tail, since=since, follow=follow)
+
+    def top(self) -> list[Process]:
+        """Return its processes, those of exec included."""
+        return inspection.processes(self.pid)
+
+    # -- its files -------------------------------------------------------------------------------
+
+    @property
+    def root(self) -> RootPath:
+        """Its root as a path-like object, volumes included while it runs, that cannot be led out of it."""
+        return RootPath(self._lend_root, "/", f"container {self.name}")
+
+    def changes(self) -> list[Change]:
+        """Return what differs from its image, as ``docker diff`` does, sorted by path."""
+        made = self._existing()
+        if isinstance(self._image, Workspace):
+            return self._image.changes()
+        return diff.changes(made.directory.upper, made.record["rootfs"]["lower"])
+
+    def export(self, destination: str | os.PathLike[str] | BinaryIO, *, compression: str | None = None) -> None:
+        """Write its files as one archive, without what is in volumes, /proc, /sys and /dev.
+
+        ``compression`` is none, gz, bz2, xz or zst; by default the destination's suffix says which.
+        """
+        with self._lend_bare_root() as root:
+            pack.pack(root, destination, compression=compression)
+
+    def commit(self, destination: str | os.PathLike[str], *, compression: str | None = None) -> Image:
+        """Write its files as an archive and return the image that it makes; see :meth:`Workspace.commit`."""
+        path = archive_path(destination)
+        self.export(path, compression=compression)
+        return Image.archive(path)
+
+    def fork(self) -> Container:
+        """Return a second container, to be entered, that starts from a copy of this one's files as they are now.
+
+        It has the same options and no name. Files that are being written meanwhile may be half-written in it.
+        """
+        made = self._existing()
+        if isinstance(self._image, Workspace):
+            raise NotSupported(f"{self!r} runs on a workspace: fork the workspace, with the container stopped")
+        twin = self._with(name=None)
+        twin._image = forked_from(self._image, made.directory.upper, self._opened_engine())
+        return twin
+
+    def put(self, source: str | os.PathLike[str], target: str, *, archive: bool = False) -> None:
+        """Copy a file or directory of the host into it, as ``docker cp`` does."""
+        transfer.put(self.root, source, target, archive=archive)
+
+    def get(self, source: str, target: str | os.PathLike[str], *, archive: bool = False) -> None:
+        """Copy a file or directory out of it to the host, as ``docker cp`` does."""
+        transfer.get(self.root, source, target, archive=archive)
+
+    @contextmanager
+    def _lend_root(self) -> Iterator[int]:
+        if self.status == "running":
+            with self._pidfd() as pidfd, content.running_root(self.pid, pidfd) as root:
+                yield root
+        else:
+            with self._lend_bare_root() as root:
+                yield root
+
+    @contextmanager
+    def _lend_bare_root(self) -> Iterator[int]:
+        made, engine = self._existing(), self._opened_engine()
+        if self.status == "running":
+            with self._pidfd() as pidfd, content.bare_root(engine, made, pidfd) as root:
+                yield root
+        elif isinstance(self._image, Workspace):
+            with self._image._borrow_root() as root:
+                yield root
+        else:
+            with content.bare_root(engine, made, None) as root:
+                yield root
+
+    # -- what is known of it ---------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its id: 12 hexadecimal digits."""
+        return self._existing().directory.id
+
+    @property
+    def name(self) -> str:
+        """Its name: the one given, or one that was made up."""
+        return self._made.name if self._made else self._given.name or ""
+
+    @property
+    def image(self) -> Image | Workspace:
+        """What it stands on."""
+        return self._image
+
+    @property
+    def spec(self) -> Any:
+        """Its specification, a frozen :class:`~tinydocker.ContainerSpec`."""
+        return self._given
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels, those of its image included."""
+        return dict(self._record()["labels"]) if self._made else dict(self._given.labels)
+
+    @property
+    def created(self) -> float | None:
+        """When it was created, in seconds since the epoch; None before."""
+        return float(self._record()["created"]) if self._made else None
+
+    @property
+    def started(self) -> float | None:
+        """When it was last started, in seconds since the epoch; None before."""
+        return self._state().get("started") if self._made else None
+
+    @property
+    def finished(self) -> float | None:
+        """When it ended, in seconds since the epoch; None before."""
+        return self._state().get("finished") if self._made else None
+
+    def inspect(self) -> dict[str, Any]:
+        """Return all that is recorded of it, its OCI runtime configuration included, as JSON knows it."""
+        made = self._existing()
+        return {**made.directory.record(), "state": made.directory.state(), "directory": made.directory.path}
+
+    # -- what later versions will do -------------------------------------------------------------
+
+    def pause(self) -> None:
+        """Not in this version: freezing needs cgroups."""
+        raise NotSupported("pause is not in this version: it comes with cgroups")
+
+    def unpause(self) -> None:
+        """Not in this version: freezing needs cgroups."""
+        raise NotSupported("unpause is not in this version: it comes with cgroups")
+
+    def update(self, **limits: Any) -> None:
+        """Not in this version: limits need cgroups."""
+        raise NotSupported("update is not in this version: limits come with cgroups")
+
+    def stats(self, stream: bool = False, interval: float = 1) -> Any:
+        """Not in this version: figures need cgroups."""
+        raise NotSupported("stats is not in this version: figures come with cgroups")
+
+    def wait_for(self, **condition: Any) -> None:
+        """Not in this version."""
+        raise NotSupported("wait_for is not in this version: follow the log with logs(follow=True)")
+
+    def host_port(self, port: int | str) -> int:
+        """Not in this version: it has no published ports."""
+        raise NotSupported("host_port is not in this version: published ports come with networks")

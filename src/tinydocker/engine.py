@@ -1,0 +1,224 @@
+"""An engine: where containers, images and volumes are kept, and the supervisor that runs them."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .errors import ContainerNotFound, InvalidSpec, NotSupported
+from .launch.client import Channel, Client
+from .store import container_dir, names, reconcile
+from .store.container_dir import ContainerDir
+from .store.paths import Paths
+
+if TYPE_CHECKING:
+    from .container import Container
+    from .image import Image, ImageLike
+    from .process import Completed
+    from .workspace import Workspace
+
+DEFAULT_ROOT = "/var/lib/tinydocker"
+DEFAULT_RUN_ROOT = "/run/tinydocker"
+
+_SCAFFOLD_DIRECTORIES = (("dev", 0o755), ("proc", 0o555), ("sys", 0o555), ("etc", 0o755), ("tmp", 0o1777))
+_SCAFFOLD_FILES = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
+
+
+class Engine:
+    """Containers, images, volumes and workspaces below ``root``, run by one supervisor per program.
+
+    ``root`` and ``run_root`` are directories, made on first use; by default they are those of
+    TINYDOCKER_ROOT and TINYDOCKER_RUN_ROOT, else /var/lib/tinydocker and /run/tinydocker. Any
+    number of programs may share a root. Making an engine does no I/O and needs no privilege.
+    """
+
+    def __init__(
+        self, root: str | os.PathLike[str] | None = None, run_root: str | os.PathLike[str] | None = None
+    ) -> None:
+        environ = os.environ
+        self.paths = Paths(
+            root or environ.get("TINYDOCKER_ROOT") or DEFAULT_ROOT,
+            run_root or environ.get("TINYDOCKER_RUN_ROOT") or DEFAULT_RUN_ROOT,
+        )
+        self._client = Client(f"{self.paths.run_root}/rootfs")
+        self._lock = threading.Lock()
+        self._opened = False
+
+    def __repr__(self) -> str:
+        return f"<engine at {self.paths.root}>"
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[Engine], tuple[str, str]]:
+        return (Engine, (self.paths.root, self.paths.run_root))
+
+    # -- making things ---------------------------------------------------------------------------
+
+    def container(self, image: ImageLike, command: Any = None, **options: Any) -> Container:
+        """Return a container of this engine; see :class:`~tinydocker.Container`."""
+        from .container import Container
+
+        return Container(image, command, engine=self, **options)
+
+    def image(self, source: str | os.PathLike[str]) -> Image:
+        """Return an image of this engine; see :class:`~tinydocker.Image`."""
+        from .image import Image
+
+        return Image(source, engine=self)
+
+    def workspace(self, image: ImageLike, **options: Any) -> Workspace:
+        """Return a workspace of this engine; see :class:`~tinydocker.Workspace`."""
+        from .workspace import Workspace
+
+        return Workspace(image, engine=self, **options)
+
+    def run(self, image: ImageLike, command: Any = None, **options: Any) -> Completed:
+        """Run a command and wait for its end; see :func:`tinydocker.run`."""
+        from .run import run
+
+        return run(image, command, engine=self, **options)
+
+    # -- finding things --------------------------------------------------------------------------
+
+    def containers(
+        self, all: bool = False, *, label: str | None = None, name: str | None = None, status: str | None = None
+    ) -> list[Container]:
+        """Return the running containers, or every one with ``all``, newest first.
+
+        ``label`` is ``key`` or ``key=value``; ``name`` a part of the name; ``status`` one of
+        created, running, exited, and implies ``all``.
+        """
+        from .container import Container
+
+        if status not in (None, "created", "running", "exited"):
+            raise InvalidSpec("status", status, "one of created, running, exited")
+        found = []
+        for container in (Container._stored(self, d) for d in self._directories()):
+            if container is None:
+                continue
+            now = container.status
+            if status is not None and now != status or status is None and not all and now != "running":
+                continue
+            if name is not None and name not in container.name:
+                continue
+            if label is not None and not _has_label(container.labels, label):
+                continue
+            found.append(container)
+        return sorted(found, key=lambda c: c.created or 0, reverse=True)
+
+    def get(self, name: str) -> Container:
+        """Return the container of that name, id or beginning of an id; ContainerNotFound where there is none."""
+        from .container import Container
+
+        self.open()
+        wanted = names.holder(self.paths.names, name) if "/" not in name else None
+        if wanted is None:
+            ids = [i for i in container_dir.ids(self.paths.containers) if name and i.startswith(name)]
+            if len(ids) > 1:
+                raise InvalidSpec("name", name, f"a name or the beginning of one id, not of {len(ids)}")
+            wanted = ids[0] if ids else None
+        container = Container._stored(self, ContainerDir(self.paths.containers, wanted)) if wanted else None
+        if container is None:
+            raise ContainerNotFound(f"there is no container {name!r} (tinydocker ps -a lists them)")
+        return container
+
+    def images(self) -> list[Image]:
+        """Return the images in the store, newest first."""
+        from .image import Image
+
+        self.open()
+        return Image._stored(self)
+
+    def prune(self, dry_run: bool = False) -> list[str]:
+        """Remove ended containers, images that nothing uses, and what dead programs left; return what they are.
+
+        With ``dry_run`` nothing is removed.
+        """
+        self.open()
+        removed = []
+        for container in self.containers(all=True):
+            if container.status != "running" and not container._existing().directory.is_claimed():
+                removed.append(f"container {container.name}")
+                if not dry_run:
+                    container.remove()
+        used = reconcile.images_in_use(self.paths)
+        for image in self.images():
+            if image.id not in used:
+                removed.append(f"image {image.id[:12]} ({image.source})")
+                if not dry_run:
+                    image.remove()
+        return removed + reconcile.reconcile(self.paths, dry_run=dry_run)
+
+    # -- its life --------------------------------------------------------------------------------
+
+    def open(self) -> Engine:
+        """Make the directories and tidy up after dead programs, once; called by whatever needs it."""
+        with self._lock:
+            if not self._opened:
+                if os.geteuid() != 0:
+                    raise NotSupported("containers need root in this version: run the program as root, or with sudo")
+                self.paths.ensure()
+                os.makedirs(f"{self.paths.run_root}/rootfs", 0o700, exist_ok=True)
+                _make_scaffold(self.paths.scaffold)
+                reconcile.reconcile(self.paths)
+                self._opened = True
+        return self
+
+    def prepare(self) -> None:
+        """Start the supervisor now, so that the first container does not wait the 15 ms that it takes."""
+        self._client.prepare()
+
+    def close(self) -> None:
+        """End and remove what is attached to this engine, and let its supervisor go.
+
+        Detached containers run on. Closing twice is allowed, and a closed engine opens again when it is used.
+        """
+        self._client.close()
+
+    def _order(self, message: Mapping[str, Any], fds: Mapping[str, int]) -> Channel:
+        return self._client.order(message, fds)
+
+    def _directories(self) -> Sequence[ContainerDir]:
+        self.open()
+        return [ContainerDir(self.paths.containers, i) for i in container_dir.ids(self.paths.containers)]
+
+
+def _has_label(labels: Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)
+
+
+def _make_scaffold(path: str) -> None:
+    """Make the lowest layer of every container: the mount points that an image may lack."""
+    for name, mode in _SCAFFOLD_DIRECTORIES:
+        directory = f"{path}/{name}"
+        if not os.path.isdir(directory):
+            os.makedirs(directory, exist_ok=True)
+            os.chmod(directory, mode)
+    for name in _SCAFFOLD_FILES:
+        if not os.path.exists(f"{path}/{name}"):
+            os.close(os.open(f"{path}/{name}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+            os.chmod(f"{path}/{name}", 0o644)
+    os.chmod(path, 0o755)
+
+
+_default: Engine | None = None
+_default_lock = threading.Lock()
+
+
+def default() -> Engine:
+    """Return the engine that is used where none is named."""
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = Engine()
+        return _default

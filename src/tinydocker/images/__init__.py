@@ -1,0 +1,1 @@
+"""Images: archives, their layers, and what is remembered of them."""

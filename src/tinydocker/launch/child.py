@@ -1,0 +1,428 @@
+"""What runs between clone and exec: how a container starts, top to bottom.
+
+The supervisor clones itself into new namespaces; the copy carries out an OCI runtime
+configuration step by step and becomes the command. It makes system calls and executes: everything
+was imported before, and after the root has changed nothing is looked up in the image without care.
+What fails is reported as (step, errno, path) on the report socket, and the process ends.
+
+Source: the OCI runtime specification, config.md and config-linux.md; the order is that of runc's init.
+"""
+
+from __future__ import annotations
+
+import _socket
+import errno
+import fcntl
+import os
+import signal
+import stat
+import struct
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from ..linux import files, mounts, process
+from . import identity, protocol, reaper, terminal
+
+_IFF_UP = 0x1
+_SIOCGIFFLAGS = 0x8913
+_SIOCSIFFLAGS = 0x8914
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.ETXTBSY, errno.EISDIR, errno.ELOOP, errno.EPERM)
+_RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+
+#: Made in every /dev beside the devices; Source: the OCI runtime specification, "Default Devices" and moby.
+_DEV_LINKS = (
+    ("ptmx", "pts/ptmx"),
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+)
+
+
+class Start:
+    """One start on its way: the order, its descriptors, and how far it has come."""
+
+    def __init__(
+        self, order: dict[str, Any], fds: dict[str, int], report: _socket.socket, nofile: tuple[int, int]
+    ) -> None:
+        self.order = order
+        self.config: dict[str, Any] = order["config"]
+        self.process: dict[str, Any] = self.config["process"]
+        self.linux: dict[str, Any] = self.config.get("linux", {})
+        self.fds = fds
+        self.report = report
+        self.nofile = nofile
+        self.root_fd = -1
+        self.null_fd = -1
+        self.verdict_fd = fds.get("verdict", -1)
+        self.who = identity.Identity(0, 0, [], "/")
+        self.at = ""  # what the step in hand is tried on
+
+
+def run(start: Start, steps: tuple[tuple[str, Callable[[Start], None]], ...]) -> NoReturn:
+    """Carry out ``steps`` and become the command; report the first failure and end."""
+    step = "begin"
+    try:
+        for step, act in steps:
+            start.at = ""
+            act(start)
+    except OSError as err:
+        _fail(start, step, err.errno or 0, "")
+    except BaseException as err:
+        _fail(start, step, 0, str(err) or type(err).__name__)
+    finally:
+        os._exit(125)
+
+
+def _fail(start: Start, step: str, number: int, reason: str) -> None:
+    protocol.send(start.report, {"failed": {"step": step, "errno": number, "path": start.at, "reason": reason}})
+
+
+# -- the root file system ------------------------------------------------------------------------
+
+
+def isolate_mounts(start: Start) -> None:
+    """Let nothing that is mounted from here on be seen by the host, nor the reverse."""
+    process.new_session_keyring()
+    mounts.keep_private()
+
+
+def mount_root(start: Start) -> None:
+    """Mount the overlay, or the workspace's, and make it the place that paths resolve in."""
+    target, rootfs = start.config["root"]["path"], start.order["rootfs"]
+    start.at = target
+    start.null_fd = _null_device()
+    if "tree" in start.fds:
+        mountpoint = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        mounts.attach(start.fds["tree"], mountpoint)
+        os.close(mountpoint)
+    else:
+        mounts.mount_overlay(target, rootfs["lower"], rootfs["upper"], rootfs["work"])
+    os.chdir(target)
+    # A device node in an image is one its maker chose: it opens nothing here. /dev has our own.
+    mounts.mount(None, ".", None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_NODEV)
+    start.root_fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _null_device() -> int:
+    fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
+    if os.fstat(fd).st_rdev != os.makedev(1, 3):
+        raise RuntimeError("/dev/null of this host is not the null device")
+    return fd
+
+
+def mount_file_systems(start: Start) -> None:
+    """Mount what the configuration lists, in its order, on targets inside the root only."""
+    for entry in start.config.get("mounts", ()):
+        start.at = entry["destination"]
+        _mount(start, entry)
+
+
+def _mount(start: Start, entry: dict[str, Any]) -> None:
+    kind, destination = entry.get("type", "bind"), entry["destination"]
+    flags, data = mounts.split_options(entry.get("options", ()))
+    if kind == "bind":
+        tree = start.fds.get("tree:" + destination, -1)
+        if tree < 0:
+            tree = mounts.clone_tree(entry["source"], recursive="rbind" in entry["options"])
+        target = _target(start.root_fd, destination, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+        read_only = bool(flags & mounts.MS_RDONLY)
+        try:
+            (_read_only if read_only else mounts.make_private)(tree)
+            mounts.attach(tree, target)
+        except OSError as err:
+            if err.errno != errno.ENOSYS:  # before 5.12 a mount changes only where it is attached
+                raise
+            _attach_then_change(start.root_fd, destination, tree, target, read_only=read_only)
+        os.close(tree)
+        os.close(target)
+        return
+    target = _target(start.root_fd, destination, directory=True)
+    where = mounts.fd_path(target)
+    if kind == "cgroup":
+        _mount_cgroup(where, flags)
+    else:
+        mounts.mount(entry.get("source", kind), where, kind, flags, data)
+    os.close(target)
+    if kind == "tmpfs" and destination == "/dev":
+        _fill_dev(start)
+
+
+def _read_only(tree: int) -> None:
+    mounts.make_read_only(tree, recursive=True)
+
+
+def _attach_then_change(root_fd: int, destination: str, tree: int, target: int, *, read_only: bool) -> None:
+    mounts.attach(tree, target)
+    fd = files.open_in_root(root_fd, destination, os.O_PATH)
+    mounts.keep_private(mounts.fd_path(fd))
+    if read_only:
+        mounts.mount(None, mounts.fd_path(fd), None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY)
+    os.close(fd)
+
+
+def _mount_cgroup(where: str, flags: int) -> None:
+    """Show the container its cgroup; where the kernel has only v1, an empty directory."""
+    try:
+        mounts.mount("cgroup", where, "cgroup2", flags)
+    except OSError:
+        mounts.mount("tmpfs", where, "tmpfs", flags, "size=0,mode=755")
+
+
+def _target(root_fd: int, path: str, *, directory: bool) -> int:
+    """Open ``path`` inside the root, and make it and its parents where they are missing."""
+    try:
+        return files.open_in_root(root_fd, path, os.O_PATH)
+    except FileNotFoundError:
+        pass
+    parts = [p for p in path.split("/") if p]
+    parent = os.dup(root_fd)
+    for depth, name in enumerate(parts, 1):
+        so_far = "/".join(parts[:depth])
+        try:
+            fd = files.open_in_root(root_fd, so_far, os.O_PATH)
+        except FileNotFoundError:
+            if depth < len(parts) or directory:
+                os.mkdir(name, 0o755, dir_fd=parent)
+            else:
+                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent))
+            fd = files.open_in_root(root_fd, so_far, os.O_PATH)
+        os.close(parent)
+        parent = fd
+    return parent
+
+
+def _fill_dev(start: Start) -> None:
+    dev = files.open_in_root(start.root_fd, "dev", os.O_PATH | os.O_DIRECTORY)
+    for device in start.linux.get("devices", ()):
+        name = device["path"].removeprefix("/dev/")
+        kind = stat.S_IFCHR if device["type"] == "c" else stat.S_IFBLK
+        os.mknod(name, kind | device.get("fileMode", 0o666), os.makedev(device["major"], device["minor"]), dir_fd=dev)
+    for name, meaning in _DEV_LINKS:
+        os.symlink(meaning, name, dir_fd=dev)
+    os.close(dev)
+
+
+def set_kernel_values(start: Start) -> None:
+    """Name the host, bring the loopback up, and write the sysctls, all of them the container's own."""
+    if start.config.get("hostname"):
+        start.at = start.config["hostname"]
+        process.set_hostname(start.config["hostname"])
+    if any(n["type"] == "network" and "path" not in n for n in start.linux.get("namespaces", ())):
+        start.at = "lo"
+        _loopback_up()
+    for name, value in start.linux.get("sysctl", {}).items():
+        start.at = name
+        fd = files.open_in_root(start.root_fd, "proc/sys/" + name.replace(".", "/"), os.O_WRONLY)
+        os.write(fd, value.encode())
+        os.close(fd)
+
+
+def _loopback_up() -> None:
+    sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC, 0)
+    request = struct.pack("16sH22x", b"lo", 0)
+    flags = struct.unpack("16sH22x", fcntl.ioctl(sock.fileno(), _SIOCGIFFLAGS, request))[1]
+    fcntl.ioctl(sock.fileno(), _SIOCSIFFLAGS, struct.pack("16sH22x", b"lo", flags | _IFF_UP))
+    sock.close()
+
+
+def hide_paths(start: Start) -> None:
+    """Make the listed paths read-only, cover the masked ones, and the root itself where asked."""
+    for path in start.linux.get("readonlyPaths", ()):
+        start.at = path
+        fd = _existing(start.root_fd, path)
+        if fd >= 0:
+            tree = mounts.clone_tree("", recursive=True, dir_fd=fd)
+            try:
+                _read_only(tree)
+                mounts.attach(tree, fd)
+            except OSError as err:
+                if err.errno != errno.ENOSYS:
+                    raise
+                _attach_then_change(start.root_fd, path, tree, fd, read_only=True)
+            os.close(tree)
+            os.close(fd)
+    for path in start.linux.get("maskedPaths", ()):
+        start.at = path
+        fd = _existing(start.root_fd, path)
+        if fd >= 0:
+            _mask(start, fd)
+            os.close(fd)
+    if start.config["root"].get("readonly"):
+        start.at = "/"
+        mounts.mount(
+            None, ".", None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY | mounts.MS_NODEV
+        )
+
+
+def _existing(root_fd: int, path: str) -> int:
+    try:
+        return files.open_in_root(root_fd, path, os.O_PATH)
+    except (FileNotFoundError, NotADirectoryError):
+        return -1
+
+
+def _mask(start: Start, fd: int) -> None:
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        mounts.mount("tmpfs", mounts.fd_path(fd), "tmpfs", mounts.MS_RDONLY, "size=0")
+    else:
+        mounts.mount(mounts.fd_path(start.null_fd), mounts.fd_path(fd), None, mounts.MS_BIND)
+
+
+def change_root(start: Start) -> None:
+    """Make the assembled tree the root, and let the host's go with all that was mounted in it."""
+    mounts.pivot_here()
+
+
+# -- the command ---------------------------------------------------------------------------------
+
+
+def join(start: Start) -> None:
+    """Enter the namespaces of a running container; that of pids was entered by the supervisor.
+
+    A cgroup namespace of its own marks the command and all that it starts, so that they can be
+    told from the container's other processes; a process without CAP_SYS_ADMIN cannot shed it.
+    """
+    process.new_session_keyring()
+    process.enter(
+        start.fds["container"],
+        process.CLONE_NEWNS
+        | process.CLONE_NEWUTS
+        | process.CLONE_NEWIPC
+        | process.CLONE_NEWNET
+        | process.CLONE_NEWCGROUP,
+    )
+    process.unshare(process.CLONE_NEWCGROUP)
+    start.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def find_user(start: Start) -> None:
+    """Look the user up in the files of the rootfs."""
+    user = start.process.get("user", {})
+    start.at = user.get("username") or str(user.get("uid", 0))
+    start.who = identity.look_up(start.root_fd, user)
+
+
+def take_stdio(start: Start) -> None:
+    """Put the three streams in place, in a session of their own, and close all else but the report."""
+    os.setsid()
+    if start.process.get("terminal"):
+        size = start.process.get("consoleSize", {})
+        master, slave = terminal.open_pair(start.root_fd, size.get("height", 24), size.get("width", 80))
+        protocol.send(start.report, {"terminal": True}, [master])
+        os.fchown(slave, start.who.uid, -1)
+        terminal.make_controlling(slave)
+        if start.null_fd >= 0:  # a start, not an exec: the terminal is the container's console
+            console = _target(start.root_fd, "dev/console", directory=False)
+            mounts.mount(f"/proc/self/fd/{slave}", mounts.fd_path(console), None, mounts.MS_BIND)
+        streams = [slave, slave, slave]
+    else:
+        streams = [start.fds["stdin"], start.fds["stdout"], start.fds["stderr"]]
+    # All above 63 first: none of the three may be overwritten before it is used.
+    report, verdict, root, *streams = [
+        fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) if fd >= 0 else -1
+        for fd in (start.report.fileno(), start.verdict_fd, start.root_fd, *streams)
+    ]
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+    start.report.detach()
+    os.dup2(report, 3, inheritable=False)
+    os.dup2(root, 4, inheritable=False)
+    if verdict >= 0:
+        os.dup2(verdict, 5, inheritable=False)
+    process.close_from(6 if verdict >= 0 else 5)
+    start.report = _socket.socket(fileno=3)
+    start.root_fd = 4
+    start.verdict_fd = 5 if verdict >= 0 else -1
+
+
+def limit(start: Start) -> None:
+    """Set resource limits, the file mode mask and the out-of-memory score."""
+    identity.limit_resources(start.process.get("rlimits", []), start.nofile)
+    os.umask(start.process.get("user", {}).get("umask", 0o022))
+    score = start.process.get("oomScoreAdj")
+    if score is not None:
+        fd = files.open_in_root(start.root_fd, "proc/self/oom_score_adj", os.O_WRONLY)
+        try:
+            os.write(fd, b"%d" % score)
+        except PermissionError:
+            pass  # lowering it needs CAP_SYS_RESOURCE
+        finally:
+            os.close(fd)
+
+
+def become_user(start: Start) -> None:
+    """Go to the working directory, made where it is missing, and give up what the user has not."""
+    cwd = start.at = start.process.get("cwd", "/")
+    directory = _target(start.root_fd, cwd, directory=True)
+    start.at = str(start.who.uid)
+    identity.assume(start.who, start.process)
+    start.at = cwd
+    os.fchdir(directory)
+    os.close(directory)
+    if not os.getcwd().startswith("/"):  # the kernel says "(unreachable)" outside of the root
+        raise RuntimeError("it is not inside of the container")
+
+
+def execute(start: Start) -> None:
+    """Become the command, found on PATH as execvp finds it."""
+    arguments = [os.fsencode(a) for a in start.process["args"]]
+    environment = {}
+    for pair in start.process.get("env", ()):
+        key, _, value = os.fsencode(pair).partition(b"=")
+        environment[key] = value
+    environment.setdefault(b"HOME", os.fsencode(start.who.home))
+    name = start.at = start.process["args"][0]
+    path = os.fsdecode(environment.get(b"PATH", _DEFAULT_PATH.encode()))
+    candidates = [name] if "/" in name else [f"{d or '.'}/{name}" for d in path.split(":")]
+    os.close(start.root_fd)
+    if start.order.get("attached", True):
+        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    if start.verdict_fd >= 0:
+        _leave_reaper(start)
+    for number in _RESTORED_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    protocol.send(start.report, {"ready": True})
+    found: OSError | None = None
+    for candidate in candidates:
+        try:
+            os.execve(os.fsencode(candidate), arguments, environment)
+        except OSError as err:
+            if err.errno in _NOT_EXECUTABLE and (found is None or found.errno not in _NOT_EXECUTABLE):
+                found = err
+            elif found is None and os.path.lexists(candidate) and err.errno != errno.ENOTDIR:
+                raise RuntimeError("it names an interpreter that does not exist") from err
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, "")
+    raise found
+
+
+def _leave_reaper(start: Start) -> None:
+    reaper.block_all()
+    pid, _ = process.clone(0)
+    if pid:
+        reaper.run(pid, start.verdict_fd)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.close(start.verdict_fd)
+
+
+_COMMAND = (
+    ("prepare the streams", take_stdio),
+    ("limit", limit),
+    ("become the user in", become_user),
+    ("execute", execute),
+)
+
+START = (
+    ("isolate the mounts", isolate_mounts),
+    ("mount the root file system on", mount_root),
+    ("mount", mount_file_systems),
+    ("set", set_kernel_values),
+    ("look up the user", find_user),
+    ("hide", hide_paths),
+    ("change the root", change_root),
+    *_COMMAND,
+)
+
+EXEC = (("join the container", join), ("look up the user", find_user), *_COMMAND)

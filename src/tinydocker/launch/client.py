@@ -1,0 +1,204 @@
+"""The program's side of the supervisor: start it, order, and hear the answers.
+
+The program is never forked: the supervisor is made by posix_spawn, whose cost does not depend on
+the program's size or threads. Orders may come from any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import CommandNotExecutable, CommandNotFound, StartFailed, SupervisorDied
+from . import protocol
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv.pop(1)); from tinydocker.launch.supervisor import main; main()"
+_PACKAGE_ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_SHUT_WR = 1
+_NOT_FOUND = 2
+_NOT_A_DIRECTORY = 20
+
+_unreaped: list[int] = []
+
+
+class Channel:
+    """The program's end of what it has ordered."""
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._report: dict[str, Any] | None = None
+
+    def fileno(self) -> int:
+        """Return the descriptor, which becomes readable with the next answer."""
+        return int(self._sock.fileno())
+
+    def answer(self) -> tuple[protocol.Message, list[int]]:
+        """Wait for the next answer and take it; raise what it reports as failed."""
+        try:
+            message, fds = protocol.receive(self._sock)
+        except ConnectionError:
+            message, fds = None, []
+        if message is None:
+            raise SupervisorDied("the supervisor ended before it answered; what it had started ended with it")
+        if "failed" in message:
+            raise _as_error(message["failed"])
+        return message, fds
+
+    def ended(self, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """Wait at most ``timeout_s`` for the end and return its report, or None; any thread, any number of times."""
+        if self._sock.fileno() < 0:
+            return self._report
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if poll.poll(None if left is None else left * 1000):
+                break
+            if left is not None and left <= 0:
+                return None
+        try:
+            message, _ = protocol.receive(self._sock, peek=True)
+        except ConnectionError:
+            message = None
+        if message is None:
+            raise SupervisorDied("the supervisor ended, and with it the containers that were attached to it")
+        report: dict[str, Any] = message["ended"]
+        return report
+
+    def close(self) -> None:
+        """Let go, and wait until what is attached to this channel has ended and is removed."""
+        if self._sock.fileno() >= 0:
+            self._report = _hear_out(self._sock).get("ended")
+            self._sock.close()
+
+    def forget(self) -> None:
+        """Close this program's copy only, as a forked child must that does not own what it inherited."""
+        self._sock.close()
+
+
+def _hear_out(sock: Any) -> protocol.Message:
+    """Say that nothing more will be ordered, wait for the other side to close, and return its last message."""
+    last: protocol.Message = {}
+    try:
+        sock.shutdown(_SHUT_WR)
+        while True:
+            message, fds = protocol.receive(sock)
+            for fd in fds:
+                os.close(fd)
+            if message is None:
+                return last
+            last = message
+    except OSError:
+        return last
+
+
+def _as_error(failed: dict[str, Any]) -> StartFailed:
+    kind: type[StartFailed] = StartFailed
+    if failed["step"] == "execute":
+        missing = failed["errno"] in (0, _NOT_FOUND, _NOT_A_DIRECTORY)
+        kind = CommandNotFound if missing else CommandNotExecutable
+    return kind(failed["step"], failed["errno"], failed["path"], failed["reason"])
+
+
+class Client:
+    """One supervisor process, spawned when it is first needed."""
+
+    def __init__(self, scratch: str) -> None:
+        """``scratch`` is an empty directory that serves containers as a mount point in their own namespaces."""
+        self._scratch = scratch
+        self._lock = threading.Lock()
+        self._control: Any = None
+        self._program = 0
+        self.pid = 0
+
+    def order(self, message: Mapping[str, Any], fds: Mapping[str, int]) -> Channel:
+        """Send an order with the named descriptors and return its channel."""
+        control = self._running()
+        ours, theirs = protocol.pair()
+        try:
+            protocol.send(control, {**message, "fds": list(fds)}, [theirs.fileno(), *fds.values()])
+        except (BrokenPipeError, ConnectionResetError) as err:
+            ours.close()
+            self.close()
+            raise SupervisorDied("the supervisor has ended; the next call starts another") from err
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Channel(ours)
+
+    def prepare(self) -> None:
+        """Spawn the supervisor now, so that the first start does not wait for it."""
+        self._running()
+
+    def close(self) -> None:
+        """Let the supervisor go, and wait until what was attached is gone; with nothing detached it ends too."""
+        with self._lock:
+            control, self._control = self._control, None
+        if control is None:
+            return
+        if self._program != os.getpid():
+            control.close()
+            return
+        staying = _hear_out(control).get("staying", False)
+        control.close()
+        if staying:
+            _unreaped.append(self.pid)
+            return
+        try:
+            os.waitpid(self.pid, 0)
+        except ChildProcessError:
+            pass  # the program waits for all children itself
+
+    def _running(self) -> Any:
+        with self._lock:
+            if self._control is not None and self._program == os.getpid():
+                return self._control
+            self._control, theirs = protocol.pair()
+            try:
+                self.pid = self._spawn(theirs.fileno())
+            except BaseException:
+                self._control.close()
+                self._control = None
+                raise
+            finally:
+                theirs.close()
+            self._program = os.getpid()
+            return self._control
+
+    def _spawn(self, control: int) -> int:
+        _reap()
+        if not sys.executable:
+            raise SupervisorDied("this interpreter does not know its own executable (sys.executable is empty)")
+        arguments = [sys.executable, "-I", "-S", "-c", _BOOT, _PACKAGE_ROOT, str(os.getpid()), self._scratch]
+        return os.posix_spawn(
+            sys.executable,
+            arguments,
+            {},
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, control, 3),
+                (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 0, 1),
+                (os.POSIX_SPAWN_DUP2, 0, 2),
+            ],
+            setsigmask=(),
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        )
+
+
+def _reap() -> None:
+    for pid in list(_unreaped):
+        try:
+            gone, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            gone = pid
+        if gone:
+            _unreaped.remove(pid)

@@ -1,0 +1,276 @@
+"""One task: a container's init or a command executed in a container, from its order to its recorded end.
+
+    clone ──▶ report: ready, then closed ──▶ started ──▶ its process ends ──▶ reaped, logged, recorded,
+      └─────▶ report: failed, or closed too early ──▶ reaped ──▶ failed            torn down ──▶ ended
+
+A task belongs to the supervisor's loop, which calls ``on_report``, ``on_output``, ``on_exit`` and
+``on_channel`` when the descriptor of that name has something.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..linux import process
+from ..store import names, records, trash
+from . import child, kill, logs, protocol
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
+
+_CHUNK_BYTES = 256 * 1024
+
+
+class Task:
+    """What the supervisor knows of one process that it has cloned."""
+
+    def __init__(self, loop: Supervisor, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
+        self.order = order
+        self.is_container = order["op"] == "start"
+        self.attached: bool = order.get("attached", True)
+        self.directory: str = order.get("directory", "")
+        self.released = False  # the program has let go
+        self.ended = False
+        self._loop = loop
+        self._channel = channel
+        self._fds = fds
+        self._log = self._open_log(order.get("log"))
+        self._outputs: dict[int, bytes] = {}
+        self._verdict = -1
+        self._failure: dict[str, Any] | None = None
+        self._ready = self._started = False
+        self._mark = 0
+        self._report, report_of_child = protocol.pair()
+        try:
+            self._clone(report_of_child)
+        finally:
+            report_of_child.close()
+        loop.watch(self._report.fileno(), self.on_report)
+        loop.watch(self.pidfd, self.on_exit)
+        loop.watch(channel.fileno(), self.on_channel)
+
+    # -- the start -------------------------------------------------------------------------------
+
+    def _open_log(self, log: dict[str, Any] | None) -> logs.LogWriter | None:
+        return logs.LogWriter(log["path"], log["max_bytes"], log["max_files"]) if log else None
+
+    def _clone(self, report: _socket.socket) -> None:
+        terminal = self.order["config"]["process"].get("terminal", False)
+        theirs = dict(self._fds)
+        ours: list[int] = []
+        if self._log and not terminal:
+            for name in ("stdout", "stderr"):
+                reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+                os.set_blocking(writing, True)
+                theirs[name] = writing
+                ours.append(writing)
+                self._outputs[reading] = name.encode()
+        for name in ("stdin", "stdout", "stderr"):
+            if name not in theirs:
+                theirs[name] = self._loop.null_fd
+        if self.order.get("init"):
+            self._verdict, writing = os.pipe2(os.O_CLOEXEC)
+            theirs["verdict"] = writing
+            ours.append(writing)
+        start = child.Start(self.order, theirs, report, self._loop.nofile)
+        self.began = time.monotonic_ns()
+        self.pid, self.pidfd = self._loop.clone(self.order, theirs)
+        if self.pid == 0:
+            child.run(start, child.START if self.is_container else child.EXEC)
+        for fd in ours:
+            os.close(fd)
+        for name in [n for n in self._fds if n in ("stdin", "stdout", "stderr", "container") or n.startswith("tree")]:
+            os.close(self._fds.pop(name))
+        for fd in self._outputs:
+            self._loop.watch(fd, self.on_output)
+
+    def on_report(self, fd: int) -> None:
+        """Hear from the child how far it has come."""
+        message, fds = protocol.receive(self._report)
+        if message is None:
+            self._loop.forget(fd)
+            self._report.close()
+            if self._ready and self._failure is None:
+                self._announce()
+        elif "terminal" in message:
+            self._take_terminal(fds[0])
+        elif "ready" in message:
+            self._ready = True
+        else:
+            self._failure = message["failed"]
+
+    def _take_terminal(self, master: int) -> None:
+        if self._log:
+            os.set_blocking(master, False)
+            self._outputs[master] = b"stdout"
+            self._loop.watch(master, self.on_output)
+        self._fds["terminal"] = master
+
+    def _announce(self) -> None:
+        self._started = True
+        started = time.time()
+        if self.is_container:
+            start_time = records.process_start_time(self.pid)
+            self._record({"status": "running", "pid": self.pid, "start_time": start_time, "started": started})
+        else:
+            self._mark = kill.mark_of(self.pid)
+        fds = [self.pidfd]
+        if "terminal" in self._fds:
+            fds.append(self._fds["terminal"])
+        self._answer({"started": {"pid": self.pid, "at": started}}, fds)
+        if "terminal" in self._fds and not self._log:
+            os.close(self._fds.pop("terminal"))
+
+    def _record(self, state: dict[str, Any]) -> None:
+        if self.directory:
+            self._state = {**getattr(self, "_state", {}), **state, "boot_id": self._loop.boot_id}
+            durable = self.order.get("durable", True)
+            records.write(f"{self.directory}/state.json", self._state, durable=durable)
+
+    # -- while it runs ---------------------------------------------------------------------------
+
+    def on_output(self, fd: int) -> bool:
+        """Move what was written into the log; return whether there may be more."""
+        assert self._log is not None
+        try:
+            data = os.read(fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:  # a terminal whose last slave was closed says EIO
+            data = b""
+        if data:
+            self._log.write(self._outputs[fd], data)
+            return True
+        self._close_output(fd)
+        return False
+
+    def _close_output(self, fd: int) -> None:
+        self._loop.forget(fd)
+        del self._outputs[fd]
+        if self._fds.get("terminal") == fd:
+            del self._fds["terminal"]
+        os.close(fd)
+
+    def on_channel(self, fd: int) -> None:
+        """The program has let go of what it ordered: nothing else ever comes on a channel.
+
+        Our end stays open until all is done: the program may be waiting for that.
+        """
+        self._loop.forget(fd)
+        self.release()
+
+    def release(self) -> None:
+        """End what was attached, and remove what was to last as long as the program held it."""
+        if self.released:
+            return
+        self.released = True
+        if self.ended:
+            self._dissolve(remove=self.order.get("remove") == "at_close")
+            self._close_channel()
+        elif self.attached:
+            self.kill()
+
+    def kill(self) -> None:
+        """Kill the process and all that it started: of a container's init, the kernel does it."""
+        if self._mark:
+            kill.kill_marked(self._mark)
+        try:
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    # -- the end ---------------------------------------------------------------------------------
+
+    def on_exit(self, fd: int) -> None:
+        """Reap, then drain, record, tear down and tell, in this order."""
+        while self._report.fileno() >= 0:
+            self.on_report(self._report.fileno())
+        _, status, usage = os.wait4(self.pid, 0)
+        self._loop.forget(fd)
+        os.close(fd)
+        self.ended = True
+        for output in list(self._outputs):
+            while self.on_output(output):
+                pass
+            if output in self._outputs:
+                self._close_output(output)
+        if self._started:
+            self._end(self._true_status(status), usage.ru_utime + usage.ru_stime)
+        else:
+            self._undo(status)
+
+    def _true_status(self, status: int) -> int:
+        if self._verdict < 0:
+            return status
+        said = os.read(self._verdict, 16)
+        return int(said) if said else status
+
+    def _end(self, status: int, cpu_seconds: float) -> None:
+        ended = {
+            "status": "exited",
+            "returncode": os.waitstatus_to_exitcode(status),
+            "finished": time.time(),
+            "duration": (time.monotonic_ns() - self.began) / 1e9,
+            "cpu_seconds": cpu_seconds,
+        }
+        if self._log and self._log.lost:
+            ended["log_lost"] = str(self._log.lost)
+        remove = self.order.get("remove", "never")
+        if remove != "at_end" and not (remove == "at_close" and self.released):
+            self._record(ended)
+        self._close_log()
+        held = remove == "at_close" and not self.released
+        if not held:
+            self._dissolve(remove=remove != "never")
+        self._answer({"ended": ended}, [])
+        if not held:
+            self._close_channel()
+
+    def _undo(self, status: int) -> None:
+        failure = self._failure or {
+            "step": "start",
+            "errno": 0,
+            "path": "",
+            "reason": f"the process ended before the command was executed (wait status {status})",
+        }
+        self._close_log()
+        remove = self.order.get("undo", "remove") == "remove"
+        if not remove:
+            self._record({"status": "exited", "returncode": 125, "finished": time.time(), "error": failure})
+        self._dissolve(remove=remove)
+        self._answer({"failed": failure}, [])
+        self._close_channel()
+
+    def _close_log(self) -> None:
+        if self._log:
+            self._log.close()
+            self._log = None
+
+    def _dissolve(self, *, remove: bool) -> None:
+        """Give back the lock, the leases and, with ``remove``, the directory and the name."""
+        if remove and self.directory:
+            name = self.order.get("name_link")
+            if name:
+                names.release(name, self.order["id"])
+            self._loop.remove_tree(self.directory)
+        for held in self._fds.values():
+            os.close(held)
+        self._fds.clear()
+        if self._verdict >= 0:
+            os.close(self._verdict)
+            self._verdict = -1
+        self._loop.retire(self)
+
+    def _answer(self, message: protocol.Message, fds: list[int]) -> None:
+        try:
+            protocol.send(self._channel, message, fds)
+        except OSError:
+            pass  # the program is gone, or has let go
+
+    def _close_channel(self) -> None:
+        self._loop.forget(self._channel.fileno())
+        self._channel.close()

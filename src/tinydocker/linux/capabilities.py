@@ -1,0 +1,59 @@
+"""Give up capabilities.
+
+Source: capabilities(7), capset(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable
+
+from ..errors import KernelError
+from ._libc import syscall
+from .process import PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAPBSET_DROP, prctl
+
+_VERSION_3 = 0x20080522
+
+#: Names without their prefix, at the index that is their number; Source: include/uapi/linux/capability.h.
+NAMES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE "
+    "NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT "
+    "SYS_PTRACE SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE "
+    "AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ "
+    "PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+
+
+def mask_of(names: Iterable[str]) -> int:
+    """Return the bit set of the capabilities ``names``, with or without ``CAP_``."""
+    mask = 0
+    for name in names:
+        mask |= 1 << NAMES.index(name.removeprefix("CAP_"))
+    return mask
+
+
+def drop_bounding(keep: int) -> None:
+    """Take every capability that is not in ``keep`` out of the bounding set, for good."""
+    for number in range(64):
+        if not keep >> number & 1:
+            try:
+                prctl(PR_CAPBSET_DROP, number)
+            except KernelError as err:
+                if err.errno == errno.EINVAL:  # past the last one that this kernel has
+                    return
+                raise
+
+
+def clear_ambient() -> None:
+    """Empty the ambient set."""
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+
+
+def set_thread(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the calling thread's three sets."""
+    header = struct.pack("=Ii", _VERSION_3, 0)
+    low, high = (
+        struct.pack("=III", *(s >> shift & 0xFFFFFFFF for s in (effective, permitted, inheritable))) for shift in (0, 32)
+    )
+    syscall("capset", header, low + high)

@@ -1,0 +1,137 @@
+"""Read a container's log, from any program, while it is written or long after."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from .errors import InvalidSpec
+from .store.container_dir import ContainerDir
+from .watching import Watch
+
+_MOST_FILES = 1000
+
+
+class Line:
+    """One line of a log: ``time`` (RFC 3339, nanoseconds), ``stream``, ``text`` without its newline."""
+
+    __slots__ = ("is_full", "stream", "text", "time")
+
+    def __init__(self, raw: bytes) -> None:
+        when, stream, tag, text = raw.split(b" ", 3)
+        self.time = when.decode()
+        self.stream = stream.decode()
+        self.is_full = tag == b"F"
+        self.text = text.decode("utf-8", "replace")
+
+    def shown(self, timestamps: bool) -> str:
+        """Return the text with its newline where it had one, behind its time if asked."""
+        end = "\n" if self.is_full else ""
+        return f"{self.time} {self.text}{end}" if timestamps else f"{self.text}{end}"
+
+
+def read(
+    directory: ContainerDir, pidfd: int | None, *, tail: int | None, since: float | None, follow: bool
+) -> Iterator[Line]:
+    """Yield the log's lines, oldest first: the last ``tail`` of those there are, then with ``follow`` what comes.
+
+    ``since`` is a time in seconds since the epoch. A follower ends when the container has ended.
+    """
+    if tail is not None and tail < 0:
+        raise InvalidSpec("tail", tail, "a number of lines, 0 or more")
+    with Watch(directory, pidfd) as watch:
+        source = _Files(directory.log)
+        try:
+            past: deque[bytes] | list[bytes] = deque(source.lines(), tail) if tail is not None else []
+            for raw in past if tail is not None else source.lines():
+                if _is_wanted(line := Line(raw), since):
+                    yield line
+            while follow:
+                ended = watch.has_ended()
+                for raw in source.lines():
+                    if _is_wanted(line := Line(raw), since):
+                        yield line
+                if ended:
+                    return
+                watch.wait()
+        finally:
+            source.close()
+
+
+def _is_wanted(line: Line, since: float | None) -> bool:
+    return since is None or _seconds(line.time) >= since
+
+
+def _seconds(when: str) -> float:
+    import datetime
+
+    whole, _, fraction = when.rstrip("Z").partition(".")
+    moment = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.timezone.utc)
+    return moment.timestamp() + float(f"0.{fraction or 0}")
+
+
+class _Files:
+    """The files of a log as one stream of whole lines, across rotation."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._rest = b""
+
+    def lines(self) -> Iterator[bytes]:
+        """Yield the whole lines that are there and have not been yielded."""
+        while self._file or self._open(self._oldest()):
+            assert self._file
+            yield from self._of_current()
+            following = self._next_path()
+            if following is None:
+                return
+            yield from self._of_current()  # what was written between the last read and the rotation
+            self._file.close()
+            self._file = None
+            if not self._open(following):
+                return
+
+    def close(self) -> None:
+        """Close the file in hand."""
+        if self._file:
+            self._file.close()
+
+    def _of_current(self) -> Iterator[bytes]:
+        assert self._file
+        while data := self._file.read(1 << 16):
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            yield from whole
+
+    def _open(self, path: str) -> bool:
+        try:
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _numbered(self, number: int) -> str:
+        return f"{self._path}.{number}" if number else self._path
+
+    def _oldest(self) -> str:
+        number = 0
+        while number < _MOST_FILES and os.path.exists(self._numbered(number + 1)):
+            number += 1
+        return self._numbered(number)
+
+    def _next_path(self) -> str | None:
+        """Return the file that follows the one in hand, or None while that one is the newest."""
+        assert self._file
+        mine = os.fstat(self._file.fileno()).st_ino
+        for number in range(_MOST_FILES):
+            try:
+                found = os.stat(self._numbered(number)).st_ino
+            except FileNotFoundError:
+                if number:
+                    return self._oldest() if number > 1 else self._path
+                continue
+            if found == mine:
+                return None if number == 0 else self._numbered(number - 1)
+        return None

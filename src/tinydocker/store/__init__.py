@@ -1,0 +1,1 @@
+"""What an engine remembers on disk, and the locks that say who uses it."""

@@ -1,0 +1,129 @@
+"""A container on disk: its directory, what is recorded in it, and what follows from that.
+
+::
+
+    containers/<id>/
+    ├── record.json    what it is; written by the program before anything is made
+    ├── state.json     how it fares; written by the supervisor at the start and at the end
+    ├── lock           held while a program or a supervisor answers for the container
+    ├── log, log.1 …   what it said
+    ├── etc/           its hosts, hostname and resolv.conf
+    └── upper/ work/   its writable layer
+
+Status follows from the two records, the lock and the boot, never from one alone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..errors import ContainerNotFound, StateCorrupt
+from . import locks, records, trash
+
+
+class ContainerDir:
+    """The directory of one container."""
+
+    def __init__(self, containers: str, container_id: str) -> None:
+        self.id = container_id
+        self.path = f"{containers}/{container_id}"
+
+    @property
+    def lock(self) -> str:
+        """The lock that is held while somebody answers for the container."""
+        return f"{self.path}/lock"
+
+    @property
+    def log(self) -> str:
+        """The current log file."""
+        return f"{self.path}/log"
+
+    @property
+    def upper(self) -> str:
+        """The upper directory of its overlay."""
+        return f"{self.path}/upper"
+
+    @property
+    def work(self) -> str:
+        """The work directory of its overlay."""
+        return f"{self.path}/work"
+
+    def file(self, name: str) -> str:
+        """The path of one of its files for /etc."""
+        return f"{self.path}/etc/{name}"
+
+    @classmethod
+    def make(cls, containers: str, container_id: str) -> tuple[ContainerDir, int]:
+        """Create the directory of a new container, hidden until :meth:`publish`; return it with its held lock."""
+        made = cls(containers, f".{container_id}")
+        os.mkdir(made.path, 0o700)
+        lock = locks.hold(made.lock)
+        for name in ("upper", "work", "etc"):
+            os.mkdir(f"{made.path}/{name}", 0o755)
+        return made, lock
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it has not been published yet."""
+        return self.id.startswith(".")
+
+    def publish(self) -> None:
+        """Give the directory its name, all at once, now that its record is complete."""
+        containers, hidden = os.path.split(self.path)
+        visible = f"{containers}/{hidden[1:]}"
+        os.rename(self.path, visible)
+        self.id, self.path = hidden[1:], visible
+
+    def renew_work(self) -> None:
+        """Take away the mark that an earlier volatile mount left, so that the layer can be mounted again."""
+        trash.remove_tree(f"{self.work}/work/incompat")
+
+    def write_record(self, record: dict[str, Any], *, durable: bool) -> None:
+        """Write what the container is."""
+        records.write(f"{self.path}/record.json", record, durable=durable)
+
+    def record(self) -> dict[str, Any]:
+        """Return what the container is; ContainerNotFound where it is gone."""
+        try:
+            return records.read(f"{self.path}/record.json")
+        except FileNotFoundError:
+            raise ContainerNotFound(f"there is no container {self.id}") from None
+
+    def state(self) -> dict[str, Any]:
+        """Return how the container fares, with its true ``status``.
+
+        ``created``, ``running`` or ``exited``; a container whose supervisor vanished before it
+        could record the end has no return code.
+        """
+        try:
+            state = records.read(f"{self.path}/state.json")
+        except FileNotFoundError:
+            return {"status": "created"}
+        except StateCorrupt as err:
+            return {"status": "exited", "error": {"step": "read the record", "reason": str(err)}}
+        if state["status"] == "running" and not self._runs(state):
+            state = {**state, "status": "exited", "error": {"step": "watch", "reason": "its supervisor vanished"}}
+        return state
+
+    def _runs(self, state: dict[str, Any]) -> bool:
+        if state.get("boot_id") != records.boot_id():
+            return False
+        return bool(records.process_start_time(state["pid"]) == state["start_time"])
+
+    def is_claimed(self) -> bool:
+        """Tell whether a living program or supervisor answers for the container."""
+        return locks.is_held(self.lock)
+
+
+def ids(containers: str) -> list[str]:
+    """Return the ids of all containers, in no order."""
+    try:
+        return [name for name in os.listdir(containers) if not name.startswith(".")]
+    except FileNotFoundError:
+        return []
+
+
+def hidden(containers: str) -> list[str]:
+    """Return the names of the directories that were never published."""
+    return [name for name in os.listdir(containers) if name.startswith(".")]

@@ -1,0 +1,100 @@
+"""Say "in use" in a way that ends with the user: locks of open file descriptions.
+
+An OFD lock belongs to an open file description. It lives while any descriptor of that
+description is open, in whatever process: it is shared by dup(2) and fork(2), travels over a
+socket with SCM_RIGHTS, and is dropped by the kernel when the last copy is closed, however its
+holders died. "Locked" therefore means "alive". flock(2) locks live equally long, but nobody can
+ask about one without taking it, and two who probe at once disturb each other; F_OFD_GETLK asks
+and takes nothing. The classic record locks of fcntl(2) would vanish when any descriptor of the
+file is closed anywhere in the process.
+
+Imported by the supervisor: the standard library alone.
+
+Source: fcntl_locking(2), section "Open file description locks (non-POSIX)".
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+
+_FLOCK = struct.Struct("@hhqqi4x")  # l_type, l_whence, l_start, l_len, l_pid (must be 0)
+_WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)
+
+
+def hold(target: str | int, exclusive: bool = True, wait: bool = False) -> int:
+    """Lock ``target`` and return the descriptor that holds the lock: close it to let go.
+
+    ``target`` is a path (created where missing, but not its directory) or a descriptor of one's
+    own, which is then returned; locking a descriptor again converts its lock in one step.
+    Raises BlockingIOError where others hold it and ``wait`` is false.
+
+    A path that was unlinked or renamed away while we waited is looked up again, so the lock held
+    is always that of the file that bears the name now.
+    """
+    if isinstance(target, int):
+        _set(target, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, wait)
+        return target
+    while True:
+        fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            _set(fd, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, wait)
+            if _bears_name(fd, target):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def shared(target: str | int, wait: bool = False) -> int:
+    """Hold ``target`` together with others who share it; see `hold`."""
+    return hold(target, exclusive=False, wait=wait)
+
+
+def is_held(target: str | int) -> bool:
+    """Whether any *other* open file description holds a lock on ``target``, of either kind.
+
+    Takes nothing. A path that does not exist is held by nobody.
+    """
+    if isinstance(target, int):
+        return _probe(target)
+    try:
+        fd = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return _probe(fd)
+    finally:
+        os.close(fd)
+
+
+def release(fd: int) -> None:
+    """Let go of the lock for every copy of the descriptor, and keep the descriptor."""
+    _set(fd, fcntl.F_UNLCK, wait=False)
+
+
+def _set(fd: int, kind: int, wait: bool) -> None:
+    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    try:
+        fcntl.fcntl(fd, command, _FLOCK.pack(kind, *_WHOLE_FILE))
+    except OSError as err:
+        if err.errno in (errno.EAGAIN, errno.EACCES):
+            raise BlockingIOError(errno.EAGAIN, "another process holds the lock") from err
+        raise
+
+
+def _probe(fd: int) -> bool:
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _FLOCK.pack(fcntl.F_WRLCK, *_WHOLE_FILE))
+    return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
+
+
+def _bears_name(fd: int, path: str) -> bool:
+    mine = os.fstat(fd)
+    try:
+        named = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return (mine.st_dev, mine.st_ino) == (named.st_dev, named.st_ino)

@@ -1,0 +1,379 @@
+"""A workspace: an image with a private writable layer, as a directory of the host."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path, PosixPath
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import attrs
+
+from . import engine as engines
+from .errors import InUse, InvalidSpec, NotSupported, TinydockerError
+from .images import diff, pack
+from .images.copy import copy_layer
+from .images.diff import Change
+from .rootpath import RootPath
+from .spec.parse import parse_size
+from .store import locks, trash
+
+if TYPE_CHECKING:
+    from .engine import Engine
+    from .image import Image, ImageLike
+    from .launch.client import Channel
+
+_ARCHIVE_NAME = re.compile(r"\.(tar|tgz|tbz2|txz|tzst)$|\.tar\.(gz|bz2|xz|zst)$")
+
+
+@attrs.define(eq=False)
+class Layer:
+    """One writable layer, leased as long as somebody holds it: a directory, or a tmpfs kept by the supervisor."""
+
+    directory: str
+    _lease: int
+    _tmpfs: tuple[int, int] | None = None  # its channel, which keeps it, and its upper directory
+
+    @classmethod
+    def make(cls, engine: Engine, tmpfs_bytes: int | None = None) -> Layer:
+        """Make an empty layer."""
+        directory = f"{engine.paths.workspaces}/{os.urandom(6).hex()}"
+        os.mkdir(directory, 0o700)
+        layer = cls(directory, locks.shared(f"{directory}/lock"))
+        try:
+            os.mkdir(layer.place, 0o700)
+            if tmpfs_bytes is None:
+                for path in (layer.upper, layer.work):
+                    os.mkdir(path)
+                    os.chmod(path, 0o755)
+            else:
+                layer._tmpfs = _order_tmpfs(engine, layer.name, tmpfs_bytes)
+        except BaseException:
+            layer.close(engine.paths.trash)
+            raise
+        return layer
+
+    @property
+    def name(self) -> str:
+        """Its name among the workspaces."""
+        return os.path.basename(self.directory)
+
+    @property
+    def place(self) -> str:
+        """Where its two directories are; of a tmpfs, where the supervisor mounts it out of the host's sight."""
+        return f"{self.directory}/layer"
+
+    @property
+    def upper(self) -> str:
+        """Its upper directory."""
+        return f"{self.place}/upper"
+
+    @property
+    def work(self) -> str:
+        """Its work directory."""
+        return f"{self.place}/work"
+
+    @property
+    def readable_upper(self) -> str:
+        """Its upper directory, as a path that this program can read."""
+        return f"/proc/self/fd/{self._tmpfs[1]}" if self._tmpfs else self.upper
+
+    @property
+    def is_tmpfs(self) -> bool:
+        """Whether it is kept in memory."""
+        return self._tmpfs is not None
+
+    def is_written(self) -> bool:
+        """Tell whether anything has been changed in it."""
+        with os.scandir(self.readable_upper) as entries:
+            return next(entries, None) is not None
+
+    def share(self) -> Layer:
+        """Return a second holder of this layer."""
+        tmpfs = (os.dup(self._tmpfs[0]), os.dup(self._tmpfs[1])) if self._tmpfs else None
+        return Layer(self.directory, locks.shared(f"{self.directory}/lock"), tmpfs)
+
+    def close(self, trash_dir: str) -> None:
+        """Let go; the last holder removes the layer."""
+        for fd in self._tmpfs or ():
+            os.close(fd)
+        try:
+            locks.hold(self._lease)
+            place = trash.discard(self.directory, trash_dir)
+            if place:
+                trash.remove_tree(place)
+        except BlockingIOError:
+            pass  # another holds it too
+        finally:
+            os.close(self._lease)
+
+
+def _order_tmpfs(engine: Engine, name: str, size_bytes: int) -> tuple[int, int]:
+    channel = engine._order({"op": "tmpfs", "id": name, "bytes": size_bytes}, {})
+    try:
+        _, (upper,) = channel.answer()
+        return os.dup(channel.fileno()), upper
+    finally:
+        channel.close()
+
+
+class MountPath(PosixPath):
+    """A path into a mount that only a descriptor names: ``/proc/<pid>/fd/<n>/…``.
+
+    It works for any program of this host while the workspace is open. ``resolve`` keeps the
+    prefix, which names no place in the host's own tree.
+    """
+
+    def resolve(self, strict: bool = False) -> MountPath:
+        """Return the path without ``.`` and ``..``, still below the mount; links are left as they are."""
+        prefix, inner = self.parts[:5], os.path.normpath("/" + "/".join(self.parts[5:]))
+        found = type(self)(*prefix, inner.lstrip("/"))
+        if strict:
+            os.lstat(found)
+        return found
+
+
+class Workspace:
+    """An image with a private writable layer; ``with`` mounts it, out of the host's sight, and removes it.
+
+    ``image`` is what :class:`~tinydocker.Image` takes, or one. ``size`` (bytes, or text such as
+    ``"100m"``) puts the layer on a tmpfs of that bound, in memory; without, it is on disk. Making
+    one does no I/O. Containers that are given an open workspace run on it and change it.
+    """
+
+    def __init__(self, image: ImageLike, *, size: str | int | None = None, engine: Engine | None = None) -> None:
+        from .image import as_image
+
+        self._image = as_image(image)
+        self._size_bytes = None if size is None else parse_size("size", size)
+        self._engine = engine
+        self._sealed: list[Layer] = []  # topmost first
+        self._users = 0
+        self._live: _Live | None = None
+
+    def __repr__(self) -> str:
+        state = f"open at {self.path}" if self._live else "not open"
+        return f"<workspace of {self._image.source} {state}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._live or self._sealed:
+            raise TypeError("an open or forked workspace cannot be pickled: it lives in this program")
+        return dict(self.__dict__)
+
+    def __enter__(self) -> Workspace:
+        if self._live:
+            raise TinydockerError(f"{self!r} is open already")
+        engine = (self._engine or self._image._engine or engines.default()).open()
+        with ExitStack() as undo:
+            lowerdirs = undo.enter_context(self._image._resolved(engine)).lowerdirs
+            live = _Live(engine, lowerdirs, Layer.make(engine, self._size_bytes))
+            undo.callback(live.close)
+            live.mount(self._sealed)
+            live.leases = undo.pop_all()
+        self._live = live
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Unmount and remove it; what :meth:`fork` has given to others stays with them."""
+        live, self._live = self._live, None
+        trash_dir = (self._engine or self._image._engine or engines.default()).paths.trash
+        if live and live.program == os.getpid():
+            live.leases.close()
+            trash_dir = live.engine.paths.trash
+        while self._sealed:
+            self._sealed.pop().close(trash_dir)
+
+    @property
+    def path(self) -> Path:
+        """Its root, as a path of the host that is good while the workspace is open.
+
+        Absolute links in the image lead out of it when they are followed by the host:
+        :attr:`root` resolves every path inside.
+        """
+        return MountPath(f"/proc/{os.getpid()}/fd/{self._opened().root_fd}")
+
+    @property
+    def root(self) -> RootPath:
+        """Its root as a path-like object that cannot be led out of it."""
+        return RootPath(self._borrow_root, "/", f"workspace of {self._image.source}")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is mounted, by this process."""
+        return self._live is not None and self._live.program == os.getpid()
+
+    @property
+    def image(self) -> Image:
+        """The image that it stands on."""
+        return self._image
+
+    def changes(self) -> list[Change]:
+        """Return what differs from the image, as ``docker diff`` does, sorted by path."""
+        live = self._opened()
+        lowers = [*(layer.readable_upper for layer in self._sealed), *live.lowerdirs]
+        return diff.changes(live.layer.readable_upper, lowers)
+
+    def export(self, destination: str | os.PathLike[str] | BinaryIO, *, compression: str | None = None) -> None:
+        """Write the merged tree as one archive.
+
+        ``compression`` is none, gz, bz2, xz or zst; by default the destination's suffix says which.
+        """
+        pack.pack(self._opened().root_fd, destination, compression=compression)
+
+    def commit(self, destination: str | os.PathLike[str], *, compression: str | None = None) -> Image:
+        """Write the workspace's state as an archive and return the image that it makes.
+
+        A name without a directory or an archive's suffix would be a tag, which this version cannot store.
+        """
+        path = archive_path(destination)
+        self.export(path, compression=compression)
+        from .image import Image
+
+        return Image.archive(path)
+
+    def fork(self) -> Workspace:
+        """Return a second workspace, to be entered, that starts from this one's state; no data is copied.
+
+        What has been written so far becomes a read-only layer that both stand on. Files that are
+        open for writing through :attr:`path` must be closed first: writes to them would be seen by both.
+        """
+        live = self._opened()
+        if self._users:
+            raise InUse(f"{self!r} has a running container: its fork would change with it; stop the container first")
+        if live.layer.is_written():
+            self._seal(live)
+        twin = Workspace(self._image, engine=live.engine)
+        twin._size_bytes = self._size_bytes
+        twin._sealed = [layer.share() for layer in self._sealed]
+        return twin
+
+    def reset(self) -> None:
+        """Throw away everything that was changed: the workspace is as its image again."""
+        live = self._opened()
+        if self._users:
+            raise InUse(f"{self!r} has a running container: stop it first")
+        sealed, self._sealed = self._sealed, []
+        live.renew(Layer.make(live.engine, self._size_bytes), [])
+        for layer in sealed:
+            layer.close(live.engine.paths.trash)
+
+    # -- for containers --------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[str]:
+        """Lend the mount to a container; yield the name under which the supervisor knows it."""
+        live = self._opened()
+        self._users += 1
+        try:
+            yield live.layer.name
+        finally:
+            self._users -= 1
+
+    @contextlib.contextmanager
+    def _borrow_root(self) -> Iterator[int]:
+        yield self._opened().root_fd
+
+    def _opened(self) -> _Live:
+        if self._live is None or not self.is_open:
+            raise TinydockerError(f"the workspace of {self._image.source} is not open: enter it with `with`")
+        return self._live
+
+    def _seal(self, live: _Live) -> None:
+        written = live.layer.share()
+        try:
+            live.renew(Layer.make(live.engine, self._size_bytes), [written, *self._sealed])
+        except BaseException:
+            written.close(live.engine.paths.trash)
+            raise
+        self._sealed.insert(0, written)
+
+
+def forked_from(image: Image, upper: str, engine: Engine) -> Workspace:
+    """Return a workspace, to be entered, that starts from a copy of the layer ``upper`` over ``image``."""
+    engine.open()
+    layer = Layer.make(engine)
+    try:
+        copy_layer(upper, layer.upper)
+    except BaseException:
+        layer.close(engine.paths.trash)
+        raise
+    twin = Workspace(image, engine=engine)
+    twin._sealed = [layer]
+    return twin
+
+
+def archive_path(destination: str | os.PathLike[str]) -> Path:
+    """Return ``destination`` as an archive's path; NotSupported where it is a tag."""
+    if isinstance(destination, str) and "/" not in destination and not _ARCHIVE_NAME.search(destination):
+        if not destination:
+            raise InvalidSpec("destination", destination, "an archive's path, such as 'rootfs.tar.xz'")
+        raise NotSupported(
+            f"commit to the tag {destination!r} is not in this version: "
+            f"commit to an archive, such as {destination + '.tar'!r}"
+        )
+    return Path(destination)
+
+
+class _Live:
+    """What an open workspace has: its mount, its written layer and what it stands on."""
+
+    def __init__(self, engine: Engine, lowerdirs: tuple[str, ...], layer: Layer) -> None:
+        self.engine = engine
+        self.program = os.getpid()
+        self.lowerdirs = lowerdirs
+        self.layer = layer
+        self.leases = ExitStack()
+        self.root_fd = -1
+        self._channel: Channel | None = None
+
+    def mount(self, sealed: list[Layer]) -> None:
+        """Have the supervisor mount the layer over ``sealed``; the root's descriptor keeps its number."""
+        layers = [self.layer, *sealed]
+        order = {
+            "op": "mount",
+            "id": self.layer.name,
+            "lower": [*(layer.upper for layer in sealed), *self.lowerdirs],
+            "upper": self.layer.upper,
+            "work": self.layer.work,
+            "tmpfs": [{"name": layer.name, "path": layer.place} for layer in layers if layer.is_tmpfs],
+        }
+        channel = self.engine._order(order, {})
+        try:
+            _, (root,) = channel.answer()
+        except BaseException:
+            channel.close()
+            raise
+        if self._channel:
+            self._channel.close()
+            os.dup2(root, self.root_fd, inheritable=False)
+            os.close(root)
+        else:
+            self.root_fd = root
+        self._channel = channel
+
+    def renew(self, layer: Layer, sealed: list[Layer]) -> None:
+        """Put the empty ``layer`` in the place of the written one."""
+        old, self.layer = self.layer, layer
+        try:
+            self.mount(sealed)
+        except BaseException:
+            self.layer = old
+            layer.close(self.engine.paths.trash)
+            raise
+        old.close(self.engine.paths.trash)
+
+    def close(self) -> None:
+        """Let the mount and the layer go."""
+        if self._channel:
+            self._channel.close()
+            os.close(self.root_fd)
+        self.layer.close(self.engine.paths.trash)
