@@ -21,6 +21,7 @@ SKELETON = {
     "layers": "images",
     "images": "images",
     "archives": "images",
+    "rootfs": "",  # below the run root: where each container's own mount namespace has its root
 }
 # Mount points for images that lack them: the same for every container, made with the engine.
 KEPT = frozenset({"scaffold", "lock"})

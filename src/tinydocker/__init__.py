@@ -10,7 +10,6 @@ Everything here loads when it is first used, so importing the package costs next
 from __future__ import annotations
 
 import importlib
-import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from .process import DEVNULL as DEVNULL, PIPE as PIPE, STDOUT as STDOUT
     from .process import Completed as Completed, ContainerProcess as ContainerProcess, Usage as Usage
     from .rootpath import RootPath as RootPath
-    from .run import run as run
+    from .one_shot import run as run
     from .spec.container import ContainerSpec as ContainerSpec
     from .spec.logs import LogConfig as LogConfig
     from .workspace import Workspace as Workspace
@@ -42,7 +41,7 @@ _HOMES: dict[str, Sequence[str]] = {
     "inspection": ("Process",),
     "process": ("DEVNULL", "PIPE", "STDOUT", "Completed", "ContainerProcess", "Usage"),
     "rootpath": ("RootPath",),
-    "run": ("run",),
+    "one_shot": ("run",),
     "spec.container": ("ContainerSpec",),
     "spec.logs": ("LogConfig",),
     "workspace": ("Workspace",),
@@ -50,8 +49,6 @@ _HOMES: dict[str, Sequence[str]] = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [*_HOME_OF, "containers", "get", "images", "prune"]
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

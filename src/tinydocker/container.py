@@ -13,6 +13,7 @@ from . import content, execution, inspection, logreader, transfer
 from .errors import ContainerNotRunning, InvalidSpec, NotSupported
 from .image import Image
 from .images import diff, pack
+from .launch.logs import LogWriter
 from .launch.terminal import resize
 from .lifecycle import Lifecycle
 from .process import Completed, ContainerProcess
@@ -147,6 +148,11 @@ class Container(Lifecycle):
         except ContainerNotRunning:
             yield from logreader.read(directory, None, tail=tail, since=since, follow=follow)
 
+    def open_log(self) -> LogWriter:
+        """Return its log for writing, for a caller of :meth:`start_process` that wants what it reads kept there."""
+        log = self._spec.log
+        return LogWriter(self._existing().directory.log, log.max_size, log.max_files)
+
     def top(self) -> list[Process]:
         """Return its processes, those of exec included."""
         return inspection.processes(self.pid)
@@ -231,7 +237,7 @@ class Container(Lifecycle):
     @property
     def name(self) -> str:
         """Its name: the one given, or one that was made up."""
-        return self._made.name if self._made else self._given.name or ""
+        return self._made.name if self._made else self._spec.name or ""
 
     @property
     def image(self) -> Image | Workspace:
@@ -241,12 +247,12 @@ class Container(Lifecycle):
     @property
     def spec(self) -> Any:
         """Its specification, a frozen :class:`~tinydocker.ContainerSpec`."""
-        return self._given
+        return self._spec
 
     @property
     def labels(self) -> dict[str, str]:
         """Its labels, those of its image included."""
-        return dict(self._record()["labels"]) if self._made else dict(self._given.labels)
+        return dict(self._record()["labels"]) if self._made else dict(self._spec.labels)
 
     @property
     def created(self) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .image import Image, ImageLike
     from .process import Completed
     from .workspace import Workspace
+
+logging.getLogger(__package__).addHandler(logging.NullHandler())
 
 DEFAULT_ROOT = "/var/lib/tinydocker"
 DEFAULT_RUN_ROOT = "/run/tinydocker"
@@ -83,7 +86,7 @@ class Engine:
 
     def run(self, image: ImageLike, command: Any = None, **options: Any) -> Completed:
         """Run a command and wait for its end; see :func:`tinydocker.run`."""
-        from .run import run
+        from .one_shot import run
 
         return run(image, command, engine=self, **options)
 

@@ -12,7 +12,7 @@ import attrs
 
 from . import engine as engines
 from .errors import ImageNotFound, InvalidSpec, NotSupported, TinydockerError
-from .images.catalogue import Catalogue, ImageRecord
+from .images.catalogue import Catalogue
 from .oci.image_config import ImageConfig
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Image:
 
     @classmethod
     def _stored(cls, engine: Engine) -> list[Image]:
-        return [cls._of_stored(engine, record) for record in reversed(Catalogue(engine.paths).list())]
+        return [cls._of_stored(engine, record) for record in reversed(Catalogue(engine.paths).images())]
 
     @classmethod
     def _of_stored(cls, engine: Engine, record: ImageRecord) -> Image:

@@ -45,9 +45,9 @@ class Lifecycle(Fluent):
         self, image: ImageLike | Workspace, command: Any = None, *, engine: Engine | None = None, **options: Any
     ) -> None:
         self._image: Image | Workspace = image if isinstance(image, Workspace) else as_image(image)
-        self._given = ContainerSpec.from_options(command=command, **options)
+        self._spec = ContainerSpec.from_options(command=command, **options)
         self._engine = engine
-        if self._given.detach and isinstance(self._image, Workspace):
+        if self._spec.detach and isinstance(self._image, Workspace):
             raise InvalidSpec("detach", True, "False on a workspace, which ends with this program")
         self._reset()
 
@@ -58,7 +58,7 @@ class Lifecycle(Fluent):
             record = directory.record()
             handle = cls.__new__(cls)
             handle._image = Image._of_record(engine, record["image"])
-            handle._given = ContainerSpec.from_dict(record["spec"])
+            handle._spec = ContainerSpec.from_dict(record["spec"])
         except TinydockerError:
             return None
         handle._engine = engine
@@ -75,28 +75,24 @@ class Lifecycle(Fluent):
         self._owner = 0
         self._last_code: int | None = None
 
-    @property
-    def _spec(self) -> ContainerSpec:
-        return self._given
-
     def _with(self: C, **options: Any) -> C:
         copy = type(self).__new__(type(self))
         copy._image, copy._engine = self._image, self._engine
-        copy._given = self._given.with_options(**options)
+        copy._spec = self._spec.with_options(**options)
         copy._reset()
         return copy
 
     def __getstate__(self) -> dict[str, Any]:
         if self._made:
             raise TypeError(f"{self!r} exists already and cannot be pickled; pickle it before it is entered")
-        return {"_image": self._image, "_given": self._given, "_engine": self._engine}
+        return {"_image": self._image, "_spec": self._spec, "_engine": self._engine}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         self.__dict__.update(state)
         self._reset()
 
     def __repr__(self) -> str:
-        command = " ".join(self._given.command or ()) or "the image's command"
+        command = " ".join(self._spec.command or ()) or "the image's command"
         what = f"{command!r} on {getattr(self._image, 'source', self._image)}"
         if self._made is None:
             return f"<container of {what}, not created>"
@@ -113,7 +109,7 @@ class Lifecycle(Fluent):
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_owner", 0) == os.getpid() and not self._given.detach:
+        if getattr(self, "_owner", 0) == os.getpid() and not self._spec.detach:
             warnings.warn(f"{self!r} was never closed: use `with`, or call remove()", ResourceWarning, stacklevel=2)
 
     # -- its life --------------------------------------------------------------------------------
@@ -125,7 +121,7 @@ class Lifecycle(Fluent):
         engine = self._opened_engine()
         with ExitStack() as undo:
             self._rootfs = content.enter_rootfs(engine, self._image, undo)
-            self._made = starting.make(engine, self._given, self._rootfs)
+            self._made = starting.make(engine, self._spec, self._rootfs)
             self._held = undo.pop_all()
         self._owner = os.getpid()
         return self
@@ -136,7 +132,7 @@ class Lifecycle(Fluent):
         Its output goes to the log. Raises CommandNotFound, CommandNotExecutable or StartFailed,
         and then nothing is left of a first start.
         """
-        streams = execution.Streams.open(subprocess.PIPE if self._given.stdin and not self._given.tty else None, None, None)
+        streams = execution.Streams.open(subprocess.PIPE if self._spec.stdin and not self._spec.tty else None, None, None)
         try:
             self._launch(streams.theirs, logged=True)
         except BaseException:
@@ -168,7 +164,7 @@ class Lifecycle(Fluent):
     def _start_process(
         self, stdin: Any, stdout: Any, stderr: Any, text: bool, *, one_shot: bool = False
     ) -> ContainerProcess:
-        if self._given.tty:
+        if self._spec.tty:
             stdin = stdout = stderr = None
         streams = execution.Streams.open(stdin, stdout, stderr)
         try:
@@ -199,11 +195,11 @@ class Lifecycle(Fluent):
             if made.lock < 0 and previous is None:
                 made.lock = _claimed(made.directory, self)
             remove = "never"
-            if self._given.auto_remove:
-                remove = "at_end" if one_shot or self._given.detach else "at_close"
+            if self._spec.auto_remove:
+                remove = "at_end" if one_shot or self._spec.detach else "at_close"
             try:
                 self._started = starting.start(
-                    engine, made, self._given, streams=streams, logged=logged, remove=remove, first=first,
+                    engine, made, self._spec, streams=streams, logged=logged, remove=remove, first=first,
                     leases=rootfs.leases,
                 )
             except BaseException:
@@ -224,7 +220,7 @@ class Lifecycle(Fluent):
 
         Returns as soon as it has ended. A container that does not run is left as it is.
         """
-        seconds = self._given.stop_timeout_s if timeout is None else parse_duration("timeout", timeout)
+        seconds = self._spec.stop_timeout_s if timeout is None else parse_duration("timeout", timeout)
         if self.status == "running":
             self.kill(self._record()["stop_signal"])
             if not self._wait_end(seconds):
@@ -266,7 +262,7 @@ class Lifecycle(Fluent):
         name = parse_name("name", name)
         names.claim(engine.paths.names, engine.paths.containers, name, made.directory.id)
         old, made.record["name"] = made.name, name
-        made.directory.write_record(made.record, durable=not self._given.auto_remove)
+        made.directory.write_record(made.record, durable=not self._spec.auto_remove)
         made.name = name
         names.release(f"{engine.paths.names}/{old}", made.directory.id)
 
@@ -291,8 +287,8 @@ class Lifecycle(Fluent):
         """
         if self._made is None or self._owner != os.getpid():
             return
-        if not self._given.detach:
-            if not self._given.auto_remove:
+        if not self._spec.detach:
+            if not self._spec.auto_remove:
                 self.stop()
             elif self._started is None:
                 self.remove()
@@ -303,7 +299,7 @@ class Lifecycle(Fluent):
         """Give up what this handle holds; what was to go with it is gone when this returns."""
         started, self._started = self._started, None
         if started:
-            report = started.channel.ended(0) if not self._given.detach else None
+            report = started.channel.ended(0) if not self._spec.detach else None
             self._last_code = report["returncode"] if report else self._last_code
             _close_started(started)
         if self._stdin:

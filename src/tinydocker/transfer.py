@@ -171,7 +171,7 @@ class _Transfer:
             return False
         try:
             if kind == stat.S_IFREG and entry.stat.st_size:
-                source = reopen(entry.fd, os.O_RDONLY)
+                source = reopen(entry.fd, os.O_RDONLY, entry.path)
                 try:
                     copy_data(source, fd, entry.stat.st_size)
                 finally:

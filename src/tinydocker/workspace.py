@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path, PosixPath
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import attrs
 
@@ -78,9 +78,9 @@ class Layer:
         return f"{self.place}/work"
 
     @property
-    def readable_upper(self) -> str:
-        """Its upper directory, as a path that this program can read."""
-        return f"/proc/self/fd/{self._tmpfs[1]}" if self._tmpfs else self.upper
+    def readable_upper(self) -> str | int:
+        """Its upper directory, as what this program can read: a path, or a tmpfs's descriptor."""
+        return self._tmpfs[1] if self._tmpfs else self.upper
 
     @property
     def is_tmpfs(self) -> bool:
@@ -118,7 +118,7 @@ def _order_tmpfs(engine: Engine, name: str, size_bytes: int) -> tuple[int, int]:
         _, (upper,) = channel.answer()
         return os.dup(channel.fileno()), upper
     finally:
-        channel.close()
+        channel.forget()
 
 
 class MountPath(PosixPath):
@@ -219,8 +219,9 @@ class Workspace:
     def changes(self) -> list[Change]:
         """Return what differs from the image, as ``docker diff`` does, sorted by path."""
         live = self._opened()
-        lowers = [*(layer.readable_upper for layer in self._sealed), *live.lowerdirs]
-        return diff.changes(live.layer.readable_upper, lowers)
+        written = [layer.readable_upper for layer in (live.layer, *self._sealed)]
+        steps = [diff.changes(written[n], [*written[n + 1 :], *live.lowerdirs]) for n in range(len(written))]
+        return _combined(reversed(steps))
 
     def export(self, destination: str | os.PathLike[str] | BinaryIO, *, compression: str | None = None) -> None:
         """Write the merged tree as one archive.
@@ -295,6 +296,25 @@ class Workspace:
             written.close(live.engine.paths.trash)
             raise
         self._sealed.insert(0, written)
+
+
+def _combined(steps: Iterable[list[Change]]) -> list[Change]:
+    """Return what a sequence of changes, the oldest first, amounts to."""
+    found: dict[str, Literal["A", "C", "D"]] = {}
+    for step in steps:
+        for change in step:
+            before = found.get(change.path)
+            if change.kind != "D":
+                kept = change.kind == "C" and before == "A"
+                found[change.path] = "A" if kept or (change.kind == "A" and before != "D") else "C"
+                continue
+            for path in [p for p in found if p.startswith(change.path + "/")]:
+                del found[path]
+            if before == "A":
+                del found[change.path]
+            else:
+                found[change.path] = "D"
+    return [Change(found[path], path) for path in sorted(found)]
 
 
 def forked_from(image: Image, upper: str, engine: Engine) -> Workspace:

@@ -51,9 +51,9 @@ def host_unchanged(request: pytest.FixtureRequest, roots: engineroots.Roots) -> 
 def close_default_engine() -> None:
     """Close the engine that the module-level functions share, where one was opened."""
     module = sys.modules.get("tinydocker.engine")
-    close = getattr(module, "close_default", None)
-    if close is not None:
-        close()
+    if module is not None and module._default is not None:
+        module._default.close()
+        module._default = None  # the next test's has other directories
 
 
 @pytest.fixture

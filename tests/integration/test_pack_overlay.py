@@ -14,8 +14,8 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from exchanging import exchanging
 
+from exchanging import exchanging
 from tinydocker.images.copy import copy_layer
 from tinydocker.images.diff import changes
 from tinydocker.images.pack import pack, pack_layer

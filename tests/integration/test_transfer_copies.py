@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from exchanging import exchanging
 
+from exchanging import exchanging
 from tinydocker.images import inroot
 from tinydocker.linux.files import open_in_root
 from tinydocker.rootpath import RootPath

@@ -180,3 +180,13 @@ def test_importing_the_package_loads_little() -> None:
     heavy = {"pyroute2", "iptc", "rich", "asyncio", "ctypes", "subprocess", "attr", "attrs", "tarfile"}
     assert not tops(loaded) & heavy
     assert {name for name in loaded if name.startswith("tinydocker.")} <= {"tinydocker.errors"}
+
+
+def test_no_public_name_is_hidden_by_a_module_of_that_name() -> None:
+    everything = "; ".join(f"import {name}" for name in sorted(modules()) if "__main__" not in name)
+    script = (
+        f"import sys, types; sys.path.append({str(PACKAGE.parent)!r}); {everything}; import tinydocker as td; "
+        "print(*(name for name in td.__all__ if isinstance(getattr(td, name), types.ModuleType)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, encoding="utf-8", check=True)
+    assert done.stdout.split() == []

@@ -152,7 +152,15 @@ def test_an_option_of_a_later_version_is_never_ignored(option: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"memory": 0}, {"cpus": 0}, {"privileged": 1}, {"network": ["none"]}, {"network": ""}, {"network": object()}],
+    [
+        {"memory": 0},
+        {"cpus": 0},
+        {"privileged": 1},
+        {"privileged": 0},
+        {"network": ["none"]},
+        {"network": ""},
+        {"network": object()},
+    ],
 )
 def test_a_value_that_only_resembles_a_neutral_one_is_not_taken_for_it(options: dict[str, Any]) -> None:
     with pytest.raises(NotSupported):

@@ -71,7 +71,7 @@ CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 class Sentence(Fluent):
     _spec: ContainerSpec = attrs.Factory(ContainerSpec)
 
-    def _with(self, **options: Any) -> Sentence:  # type: ignore[override]
+    def _with(self, **options: Any) -> Sentence:
         return Sentence(self._spec.with_options(**options))
 
     @property

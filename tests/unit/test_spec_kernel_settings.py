@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tinydocker.spec.capabilities import CAPABILITIES, parse_capabilities, resul
 from tinydocker.spec.hostnames import parse_dns, parse_extra_hosts, parse_hostname
 from tinydocker.spec.logs import LogConfig, parse_log
 from tinydocker.spec.sysctls import parse_sysctls
-from tinydocker.spec.ulimits import Ulimit, parse_ulimits
+from tinydocker.spec.ulimits import ULIMIT_NAMES, Ulimit, parse_ulimits
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,10 @@ def test_a_resource_limit_has_a_soft_and_a_hard_value(given: object, expected: U
 def test_a_malformed_resource_limit_is_refused(given: object) -> None:
     with pytest.raises(InvalidSpec, match="ulimits="):
         parse_ulimits("ulimits", given)
+
+
+def test_every_resource_limit_can_be_set_by_the_standard_library() -> None:
+    assert all(hasattr(resource, f"RLIMIT_{name.upper()}") for name in ULIMIT_NAMES)
 
 
 @pytest.mark.parametrize(

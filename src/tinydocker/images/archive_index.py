@@ -50,10 +50,12 @@ class FileState:
 
 def state_of(fd: int) -> FileState:
     """Return the state of the file ``fd``; one that was changed just now is given one tick first."""
-    for _ in range(_TRIES):
+    tries = 0
+    while True:
+        tries += 1
         found = os.fstat(fd)
         age_ns = time.time_ns() - found.st_ctime_ns
-        if not 0 <= age_ns < _TICK_NS:
+        if not 0 <= age_ns < _TICK_NS or tries == _TRIES:
             break
         time.sleep((_TICK_NS - age_ns) / 1e9)
     steady = age_ns >= _TICK_NS

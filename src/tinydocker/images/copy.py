@@ -156,7 +156,7 @@ class _Copy:
         target = os.open(entry.name, flags, 0o600, dir_fd=here.fd)
         try:
             if entry.stat.st_size:
-                source = reopen(entry.fd, os.O_RDONLY)
+                source = reopen(entry.fd, os.O_RDONLY, entry.path)
                 try:
                     copy_data(source, target, entry.stat.st_size)
                 finally:

@@ -136,7 +136,7 @@ class _Comparison:
             st = os.fstat(fd)
             lower_fd, merged = _lookup(level.merged, name)
             try:
-                kind = self._kind(st, fd, lower_fd)
+                kind = self._kind(path, st, fd, lower_fd)
             finally:
                 if lower_fd is not None:
                     os.close(lower_fd)
@@ -154,12 +154,12 @@ class _Comparison:
         finally:
             os.close(fd)
 
-    def _kind(self, st: os.stat_result, fd: int, lower_fd: int | None) -> Kind | None:
+    def _kind(self, path: str, st: os.stat_result, fd: int, lower_fd: int | None) -> Kind | None:
         if is_whiteout(st, fd):
             return None if lower_fd is None else "D"
         if lower_fd is None:
             return "A"
-        return "C" if _differs(fd, st, lower_fd) else None
+        return "C" if _differs(path, fd, st, lower_fd) else None
 
     def _told(self, change: Change) -> Iterator[Change]:
         """Yield a change, and before it every directory above that was not told yet."""
@@ -215,7 +215,7 @@ def _visible_names(merged: list[Descent]) -> set[str]:
     return shown
 
 
-def _differs(fd: int, st: os.stat_result, lower_fd: int) -> bool:
+def _differs(path: str, fd: int, st: os.stat_result, lower_fd: int) -> bool:
     below = os.fstat(lower_fd)
     if (st.st_mode, st.st_uid, st.st_gid) != (below.st_mode, below.st_uid, below.st_gid):
         return True
@@ -228,18 +228,18 @@ def _differs(fd: int, st: os.stat_result, lower_fd: int) -> bool:
     if stat.S_ISLNK(st.st_mode):
         return os.readlink("", dir_fd=fd) != os.readlink("", dir_fd=lower_fd)
     if stat.S_ISREG(st.st_mode):
-        return st.st_size != below.st_size or not _same_content(fd, lower_fd, st.st_size)
+        return st.st_size != below.st_size or not _same_content(path, fd, lower_fd, st.st_size)
     return st.st_rdev != below.st_rdev
 
 
-def _same_content(fd: int, lower_fd: int, size: int) -> bool:
+def _same_content(path: str, fd: int, lower_fd: int, size: int) -> bool:
     # Only a file that was opened for writing and not written gets here, or one that hides its change.
     if not size:
         return True
     with contextlib.ExitStack() as stack:
-        one = reopen(fd, os.O_RDONLY)
+        one = reopen(fd, os.O_RDONLY, path)
         stack.callback(os.close, one)
-        other = reopen(lower_fd, os.O_RDONLY)
+        other = reopen(lower_fd, os.O_RDONLY, path)
         stack.callback(os.close, other)
         offset = 0
         while offset < size:

@@ -180,7 +180,7 @@ def _reopened(seen: int, path: str, flags: int, allow_special: bool) -> int:
     if stat.S_ISDIR(mode):
         raise refusal(errno.EISDIR, path)
     if stat.S_ISREG(mode):
-        fd = reopen(seen, flags)
+        fd = reopen(seen, flags, path)
         os.set_blocking(fd, True)
         return fd
     if stat.S_ISLNK(mode):

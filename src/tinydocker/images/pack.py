@@ -162,7 +162,7 @@ class _Packer:
         if not size:
             self._plain(name, tarheader.FILE, entry)
             return
-        fd = reopen(entry.fd, os.O_RDONLY)
+        fd = reopen(entry.fd, os.O_RDONLY, entry.path)
         try:
             records = _xattr_records(fd, readable=True)
             pieces = _pieces(fd, entry.stat)

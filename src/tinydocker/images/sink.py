@@ -1,7 +1,7 @@
 """Where an archive goes: a file that appears only when it is whole, compressed beside the reading.
 
-Compressors, hashes and writes let other threads run, so they have a thread of their own, fed
-through a short queue.
+Compressors and hashes let other threads run, so they have a thread of their own, fed through a
+short queue; bytes that are only written need none (measured: it makes them slower).
 """
 
 from __future__ import annotations
@@ -43,9 +43,11 @@ _QUEUE_LENGTH = 4
 class Compressor(Protocol):
     """What zlib, bz2, lzma and zstd have in common."""
 
-    def compress(self, data: bytes | bytearray, /) -> bytes: ...
+    def compress(self, data: bytes | bytearray, /) -> bytes:
+        """Take bytes and return what is ready."""
 
-    def flush(self) -> bytes: ...
+    def flush(self) -> bytes:
+        """Return the rest."""
 
 
 @attrs.frozen
@@ -58,7 +60,7 @@ class Written:
 
 
 class Sink:
-    """Takes the bytes of a tar in order and hashes, compresses and writes them in a thread."""
+    """Takes the bytes of a tar in order and hashes, compresses and writes them."""
 
     def __init__(self, out: IO[bytes], compressor: Compressor | None, *, hashing: bool) -> None:
         self._out = out
@@ -69,14 +71,19 @@ class Sink:
         self._stored = self._bare if compressor is None or not hashing else hashlib.sha256()
         self._size = 0
         self._finished = False
-        self._thread = threading.Thread(target=self._run, name="tinydocker-pack", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+        if compressor is not None or hashing:
+            self._thread = threading.Thread(target=self._run, name="tinydocker-pack", daemon=True)
+            self._thread.start()
 
     def write(self, data: bytearray) -> None:
         """Take ``data`` over; raise what went wrong with earlier bytes."""
         if self._error is not None:
             raise self._error
-        self._queue.put(data)
+        if self._thread is None:
+            self._store(data)
+        else:
+            self._queue.put(data)
 
     def finish(self) -> None:
         """Wait for the last byte and raise what went wrong on the way."""
@@ -92,7 +99,7 @@ class Sink:
 
     def stop(self) -> None:
         """End the thread; harmless when it ended already."""
-        if self._thread.is_alive():
+        if self._thread is not None and self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()
 

@@ -27,13 +27,10 @@ def number(field: bytes) -> int:
     if first & 0x80:
         value = int.from_bytes(field, "big")
         return value - (1 << 8 * len(field)) if first == 0xFF else value - (0x80 << 8 * (len(field) - 1))
-    try:
-        return int(field.rstrip(b" \0") or b"0", 8)
-    except ValueError:
-        text = field.partition(b"\0")[0].strip()
-        if text.strip(b"01234567"):
-            raise ArchiveDamaged(f"{field!r} is not a number") from None
-        return int(text or b"0", 8)
+    digits = field.partition(b"\0")[0].strip()
+    if digits.strip(b"01234567"):
+        raise ArchiveDamaged(f"{field!r} is not a number")
+    return int(digits or b"0", 8)
 
 
 def text(field: bytes) -> bytes:

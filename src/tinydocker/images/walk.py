@@ -146,9 +146,16 @@ def walk(root_fd: int, *, one_mount: bool = True) -> Generator[Entry, None, None
         descent.close()
 
 
-def reopen(fd: int, flags: int) -> int:
-    """Open again, with other ``flags``, exactly what the O_PATH descriptor ``fd`` refers to."""
-    return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+def reopen(fd: int, flags: int, path: str) -> int:
+    """Open again, with other ``flags``, exactly what the O_PATH descriptor ``fd`` refers to.
+
+    ``path`` is what an error names. It does not wait: a file that somebody holds a lease on is an error.
+    """
+    try:
+        return os.open(f"/proc/self/fd/{fd}", flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError as err:
+        err.filename = path
+        raise
 
 
 def xattrs(fd: int, *, readable: bool = False) -> dict[str, bytes]:

@@ -79,7 +79,7 @@ class Channel:
             self._sock.close()
 
     def forget(self) -> None:
-        """Close this program's copy only, as a forked child must that does not own what it inherited."""
+        """Close this descriptor only: copies of it keep what was ordered."""
         self._sock.close()
 
 

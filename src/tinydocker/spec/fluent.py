@@ -24,10 +24,7 @@ class Fluent:
 
     __slots__ = ()
 
-    if TYPE_CHECKING:
-
-        @property
-        def _spec(self) -> ContainerSpec: ...
+    _spec: ContainerSpec
 
     def _with(self: F, **options: Any) -> F:
         """Return a copy of the object with ``options`` replaced; the owner says how."""

@@ -13,8 +13,9 @@ from ..errors import InvalidSpec
 from .parse import parse_int, parse_items, parse_text
 
 UNLIMITED = -1
+# Without locks: the kernel has ignored that one since 2.4.
 ULIMIT_NAMES = (
-    "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+    "core", "cpu", "data", "fsize", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
     "rttime", "sigpending", "stack",
 )  # fmt: skip
 _ACCEPTED = (
