@@ -134,7 +134,7 @@ def main(heap_bytes: int, threads: int, image: str) -> None:
         for line in sys.stdin:
             try:
                 answer: dict[str, Any] = {"figure": obedience.obey(line.strip())}
-            except Exception as error:  # noqa: BLE001 told to the harness
+            except Exception as error:  # told to the harness
                 answer = {"error": f"{type(error).__name__}: {error}"}
             sys.stdout.write(json.dumps(answer) + "\n")
             sys.stdout.flush()

@@ -38,7 +38,6 @@ class Report:
     """Collects while the scenarios run; the table and the JSON file are written from it."""
 
     host: dict[str, Any] = Factory(dict)
-    notes: dict[str, str] = Factory(dict)
     series: list[Series] = Factory(list)
     absences: list[Absence] = Factory(list)
     verdicts: list[Verdict] = Factory(list)
@@ -69,7 +68,6 @@ class Report:
         """Return everything as plain data."""
         return {
             "host": self.host,
-            "notes": self.notes,
             "series": [asdict(one) for one in self.series],
             "absences": [asdict(one) for one in self.absences],
             "verdicts": [asdict(one) for one in self.verdicts],

@@ -42,7 +42,9 @@ def _head(report: Report) -> Iterator[str]:
         f"all roots on {host['roots']}; load {host['load_at_start']:.2f} at the start."
     )
     yield ""
-    yield "Contenders: " + ", ".join(f"{name} {version}" for name, version in host["versions"].items()) + "."
+    notes = {one.contender: f": {one.note}" for one in report.series if one.note}
+    for name, version in host["versions"].items():
+        yield f"- {name} {version}{notes.get(name, '')}."
     yield ""
 
 
@@ -81,9 +83,9 @@ def _section(report: Report, scenario: Scenario) -> Iterator[str]:
     yield ""
     if series:
         rows = [row for group in _groups(series).values() for row in _measured(group)]
-        head = ("case", "pace", "contender", "median", "p95", "best", "unit", "ratio to the first", "samples")
+        head = ("case", "how", "contender", "median", "p95", "best", "unit", "ratio to the first", "samples")
         yield from _table(head, rows)
-    notes = {one.contender: one.note for one in series if one.note}
+    notes = {one.contender: one.note for one in series if one.note and one.contender not in report.host["versions"]}
     for name, note in notes.items():
         yield f"- {name}: {note}."
     for absence in absences:

@@ -97,7 +97,7 @@ class Tinydocker(Peer):
                         if next(turns, None) is None:
                             return
                     timed_run(self._td, self._image)
-            except BaseException as error:  # noqa: BLE001 told to the caller, which is another thread
+            except BaseException as error:  # told to the caller, which is another thread
                 errors.append(error)
 
         threads = [threading.Thread(target=work) for _ in range(at_once)]

@@ -1,8 +1,10 @@
 """Containers as Python values: an embeddable, daemonless container engine for Linux.
 
->>> import tinydocker as td
->>> td.run("host", ["echo", "hi"]).stdout        # doctest: +SKIP
-'hi\\n'
+::
+
+    import tinydocker as td
+
+    td.run("host", ["echo", "hi"]).stdout
 
 Everything here loads when it is first used, so importing the package costs next to nothing.
 """
@@ -22,10 +24,14 @@ if TYPE_CHECKING:
     from .image import Image as Image
     from .images.diff import Change as Change
     from .inspection import Process as Process
-    from .process import DEVNULL as DEVNULL, PIPE as PIPE, STDOUT as STDOUT
-    from .process import Completed as Completed, ContainerProcess as ContainerProcess, Usage as Usage
-    from .rootpath import RootPath as RootPath
     from .one_shot import run as run
+    from .process import DEVNULL as DEVNULL
+    from .process import PIPE as PIPE
+    from .process import STDOUT as STDOUT
+    from .process import Completed as Completed
+    from .process import ContainerProcess as ContainerProcess
+    from .process import Usage as Usage
+    from .rootpath import RootPath as RootPath
     from .spec.container import ContainerSpec as ContainerSpec
     from .spec.logs import LogConfig as LogConfig
     from .workspace import Workspace as Workspace

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
 from . import content, execution, inspection, logreader, transfer
-from .errors import ContainerNotRunning, InvalidSpec, NotSupported
+from .errors import ContainerNotRunning, NotSupported
 from .image import Image
 from .images import diff, pack
 from .launch.logs import LogWriter
@@ -87,8 +87,17 @@ class Container(Lifecycle):
             stdin = stdout = stderr = None
         with self._pidfd() as pidfd:
             return execution.execute(
-                self._opened_engine(), self._record(), pidfd, command, execution.Streams.open(stdin, stdout, stderr),
-                env=env, user=user, workdir=workdir, tty=tty, text=text, detach=detach,
+                self._opened_engine(),
+                self._record(),
+                pidfd,
+                command,
+                execution.Streams.open(stdin, stdout, stderr),
+                env=env,
+                user=user,
+                workdir=workdir,
+                tty=tty,
+                text=text,
+                detach=detach,
             )
 
     @property

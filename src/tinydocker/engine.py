@@ -156,7 +156,7 @@ class Engine:
         used = reconcile.images_in_use(self.paths)
         for image in self.images():
             if image.id not in used:
-                removed.append(f"image {image.id[:12]} ({image.source})")
+                removed.append(f"image {image.id[:12]} ({', '.join(image.sources)})")
                 if not dry_run:
                     image.remove()
         return removed + reconcile.reconcile(self.paths, dry_run=dry_run)

@@ -204,6 +204,7 @@ class KernelError(TinydockerError, OSError):
     """
 
     def __new__(cls, syscall: str, arguments: tuple[object, ...], errno: int, hint: str = "") -> KernelError:
+        """Make an instance of the class that Python has for ``errno`` too."""
         known = type(OSError(errno, ""))
         made = cls if known is OSError or issubclass(cls, known) else _both(cls, known)
         return super().__new__(made, errno, os.strerror(errno))

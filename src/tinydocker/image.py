@@ -13,6 +13,7 @@ import attrs
 from . import engine as engines
 from .errors import ImageNotFound, InvalidSpec, NotSupported, TinydockerError
 from .images.catalogue import Catalogue
+from .images.imagerecord import ImageRecord
 from .oci.image_config import ImageConfig
 
 if TYPE_CHECKING:
@@ -279,8 +280,6 @@ def as_image(source: ImageLike) -> Image:
     if isinstance(source, (str, os.PathLike)):
         return Image(source)
     raise InvalidSpec("image", source, "a path, an image's name, 'host', an Image or a Workspace")
-
-
 
 
 def _holds(directory: str, path: str) -> bool:

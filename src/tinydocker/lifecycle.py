@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from . import content, engine as engines, execution, starting
+from . import content, execution, starting
+from . import engine as engines
 from .errors import (
     ContainerNotRunning,
     ContainerRunning,
@@ -39,7 +40,6 @@ C = TypeVar("C", bound="Lifecycle")
 
 class Lifecycle(Fluent):
     """What a container is made of, and every change of its state."""
-
 
     def __init__(
         self, image: ImageLike | Workspace, command: Any = None, *, engine: Engine | None = None, **options: Any
@@ -132,7 +132,9 @@ class Lifecycle(Fluent):
         Its output goes to the log. Raises CommandNotFound, CommandNotExecutable or StartFailed,
         and then nothing is left of a first start.
         """
-        streams = execution.Streams.open(subprocess.PIPE if self._spec.stdin and not self._spec.tty else None, None, None)
+        streams = execution.Streams.open(
+            subprocess.PIPE if self._spec.stdin and not self._spec.tty else None, None, None
+        )
         try:
             self._launch(streams.theirs, logged=True)
         except BaseException:
@@ -199,7 +201,13 @@ class Lifecycle(Fluent):
                 remove = "at_end" if one_shot or self._spec.detach else "at_close"
             try:
                 self._started = starting.start(
-                    engine, made, self._spec, streams=streams, logged=logged, remove=remove, first=first,
+                    engine,
+                    made,
+                    self._spec,
+                    streams=streams,
+                    logged=logged,
+                    remove=remove,
+                    first=first,
                     leases=rootfs.leases,
                 )
             except BaseException:

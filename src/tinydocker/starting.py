@@ -242,5 +242,3 @@ def _tree(source: str) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-

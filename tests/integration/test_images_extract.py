@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import os
 import socket
 import stat
@@ -55,10 +56,21 @@ def described(root: Path) -> dict[bytes, tuple[object, ...]]:
                 content = os.readlink(path)
             elif stat.S_ISCHR(st.st_mode) or stat.S_ISBLK(st.st_mode):
                 content = st.st_rdev
-            xattrs = {key: os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)}
+            xattrs = {
+                key: os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)
+            }
             twin = None if stat.S_ISDIR(st.st_mode) else first_names.setdefault(st.st_ino, short)
             size = None if stat.S_ISDIR(st.st_mode) else st.st_size
-            found[short] = (st.st_mode, st.st_uid, st.st_gid, size, st.st_mtime_ns, content, twin, sorted(xattrs.items()))
+            found[short] = (
+                st.st_mode,
+                st.st_uid,
+                st.st_gid,
+                size,
+                st.st_mtime_ns,
+                content,
+                twin,
+                sorted(xattrs.items()),
+            )
     return found
 
 
@@ -98,7 +110,16 @@ def tree(tmp_path: Path) -> Path:
     long.mkdir(parents=True)
     (long / "file").write_text("long path")
     (long / "link").symlink_to("y" * 200)
-    for name in (b"new\nline", b"\xff\xfe\x80", b"back\\slash", b"co:lon,comma", b" space ", b"-dash", "ü".encode(), b"[*]?"):
+    for name in (
+        b"new\nline",
+        b"\xff\xfe\x80",
+        b"back\\slash",
+        b"co:lon,comma",
+        b" space ",
+        b"-dash",
+        "ü".encode(),
+        b"[*]?",
+    ):
         Path(os.fsdecode(os.path.join(os.fsencode(root), name))).write_bytes(name)
     (root / ".wh.kept").write_text("")
     (root / "large").write_bytes(os.urandom(3_000_001))
@@ -173,13 +194,11 @@ def test_the_formats_of_old(tmp_path: Path, form: str) -> None:
     assert described(tmp_path / "ours") == described(by_tar)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.needs(tool=name)) for name in COMPRESSORS]
-)  # fmt: skip
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.needs(tool=name)) for name in COMPRESSORS])
 def test_compression_is_recognised_by_content_and_streams_of_several_members_are_whole(
     tmp_path: Path, tree: Path, name: str
 ) -> None:
-    archive = packed(tree, tmp_path / "a.tar")
+    archive = packed(tree, tmp_path / "a.tar", *FORMATS["pax"])
     data = archive.read_bytes()
 
     def compressed(part: bytes) -> bytes:
@@ -189,12 +208,10 @@ def test_compression_is_recognised_by_content_and_streams_of_several_members_are
     single.write_bytes(compressed(data))
     made = taken(single, tmp_path / "one")
     assert (made.compression, made.diff_id) == (name, "sha256:" + hashlib.sha256(data).hexdigest())
-    assert described(tmp_path / "one") == described(tree) | {
-        path: (*what[:7], []) for path, what in described(tree).items()
-    }
+    assert described(tmp_path / "one") == described(tree)
     several = tmp_path / "several.tar"
     cuts = [0, 1, 700, 100_000, len(data) // 2, len(data)]
-    several.write_bytes(b"".join(compressed(data[a:b]) for a, b in zip(cuts, cuts[1:], strict=False)) + compressed(b""))
+    several.write_bytes(b"".join(compressed(data[a:b]) for a, b in itertools.pairwise(cuts)) + compressed(b""))
     assert taken(several, tmp_path / "two").diff_id == made.diff_id
     single.write_bytes(single.read_bytes() + b"trailing garbage")
     with pytest.raises(ArchiveDamaged, match="follows"):
@@ -227,18 +244,20 @@ def test_an_archive_cut_or_changed_anywhere_is_damaged(tmp_path: Path, name: str
     if name != "plain":
         data = subprocess.run([*COMPRESSORS[name], "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
     broken = tmp_path / "broken"
-    for n, cut in enumerate([0, 1, 2, 5, 11, 100, 511, 512, 513, *range(1000, len(data), len(data) // 25), len(data) - 1]):
+    for n, cut in enumerate(
+        [0, 1, 2, 5, 11, 100, 511, 512, 513, *range(1000, len(data), len(data) // 25), len(data) - 1]
+    ):
         broken.write_bytes(data[:cut])
         with pytest.raises(ArchiveDamaged):
             taken(broken, tmp_path / f"cut{n}")
     # Plain tar has checksums for headers only, the others for all of their content.
-    places = range(0, 156) if name == "plain" else range(14, len(data) - 12, max(1, len(data) // 40))
+    places = range(156) if name == "plain" else range(14, len(data) - 12, max(1, len(data) // 40))
     for place in places:
         changed = bytearray(data)
         changed[place] ^= 0x10
         broken.write_bytes(changed)
         target = tmp_path / f"flip{place}"
-        if name == "plain" and 148 <= place:
+        if name == "plain" and place >= 148:
             continue
         with pytest.raises((ArchiveDamaged, NotSupported)):
             taken(broken, target)
@@ -290,7 +309,7 @@ def test_archives_of_images_are_told_from_root_filesystems(tmp_path: Path, order
     (tree / "index.json").write_text("{}")
     (tree / "manifest.json").write_text('[{"Config": "c.json", "RepoTags": null, "Layers": ["l/layer.tar"]}]')
     run("tar", "-C", tree, "-cf", tmp_path / "a", *order)
-    with pytest.raises(NotSupported, match="OCI layout|docker save"):
+    with pytest.raises(NotSupported, match=r"OCI layout|docker save"):
         taken(tmp_path / "a", tmp_path / "out")
     (tree / "manifest.json").write_text('{"name": "a root filesystem may have this"}')
     (tree / "oci-layout").write_text("[]")

@@ -239,3 +239,9 @@ def test_a_member_cannot_lie_about_its_size_and_fill_the_memory(tmp_path: Path) 
     header[148:156] = b"%06o\0 " % sum(header)
     _, error = attempt(tmp_path, bytes(header) + bytes(20480))
     assert isinstance(error, ArchiveDamaged) and "longer than" in str(error)
+
+
+def test_what_was_said_of_a_directory_is_not_done_to_what_a_link_in_its_place_leads_to(tmp_path: Path) -> None:
+    members = [m("v", DIR, mode=0o751), m("d", DIR, mode=0o4700), m("d", SYM, "v")]
+    target, error = attempt(tmp_path, packed(members))
+    assert error is None and stat.S_IMODE(os.stat(target / "v").st_mode) == 0o751

@@ -68,7 +68,9 @@ def test_pax_records_hold_any_bytes() -> None:
     assert pax_records(b"") == [] and pax_records(bytes(10)) == []
 
 
-@pytest.mark.parametrize("data", [b"99 path=a\n", b"9 path=ab", b"x path=a\n", b"0 a=b\n", b"6 ab=\nz", b"7 patha\n", b"-6 a=b\n"])
+@pytest.mark.parametrize(
+    "data", [b"99 path=a\n", b"9 path=ab", b"x path=a\n", b"0 a=b\n", b"6 ab=\nz", b"7 patha\n", b"-6 a=b\n"]
+)
 def test_malformed_pax_records_are_damage(data: bytes) -> None:
     with pytest.raises(ArchiveDamaged):
         pax_records(data)
@@ -76,7 +78,13 @@ def test_malformed_pax_records_are_damage(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [(b"1", 10**9), (b"1.5", 1_500_000_000), (b"1.0000000019", 10**9 + 1), (b"-1.5", -1_500_000_000), (b"-0.25", -250_000_000)],
+    [
+        (b"1", 10**9),
+        (b"1.5", 1_500_000_000),
+        (b"1.0000000019", 10**9 + 1),
+        (b"-1.5", -1_500_000_000),
+        (b"-0.25", -250_000_000),
+    ],
 )
 def test_times_to_the_nanosecond(text: bytes, value: int) -> None:
     assert nanoseconds(text) == value

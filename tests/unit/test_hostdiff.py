@@ -209,8 +209,8 @@ def test_a_mount(tmp_path: Path) -> None:
 
 @pytest.mark.needs("root", "cap.sys_admin", tool="ipcmk")
 def test_a_system_v_object() -> None:
-    (line,) = differ_in_own_namespaces("ipcmk", "--queue")
-    assert line.startswith("shared memory: appeared: System V msg ")
+    lines = differ_in_own_namespaces("ipcmk", "--queue")
+    assert any(line.startswith("shared memory: appeared: System V msg ") for line in lines)
 
 
 @pytest.mark.needs("root", "cap.sys_admin", "cap.net_admin")
@@ -218,7 +218,7 @@ def test_a_link() -> None:
     siocbraddbr = 0x89A0  # include/uapi/linux/sockios.h
     add_bridge = f"import fcntl, socket; fcntl.ioctl(socket.socket(), {siocbraddbr}, b'left0')"
     lines = differ_in_own_namespaces(sys.executable, "-c", add_bridge)
-    assert lines == ["links: appeared: left0"]
+    assert "links: appeared: left0" in lines
 
 
 @pytest.mark.needs("root", "cap.sys_admin")

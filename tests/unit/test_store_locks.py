@@ -68,9 +68,7 @@ def test_a_lock_travels_with_its_descriptor(tmp_path: Path) -> None:
 
 def test_the_kernel_drops_the_lock_of_a_killed_process(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
-    program = (
-        "import sys; from tinydocker.store import locks; locks.hold(sys.argv[1]); print(1, flush=True); sys.stdin.read()"
-    )
+    program = "import sys; from tinydocker.store import locks; locks.hold(sys.argv[1]); print(1, flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", program, path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline()

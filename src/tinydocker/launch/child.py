@@ -29,6 +29,7 @@ _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.ETXTBSY, errno.EISDIR, errno.ELOOP, errno.EPERM)
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 
+
 class Start:
     """One start on its way: the order, its descriptors, and how far it has come."""
 
@@ -53,8 +54,8 @@ def run(start: Start, steps: tuple[tuple[str, Callable[[Start], None]], ...]) ->
     """Carry out ``steps`` and become the command; report the first failure and end."""
     step = "begin"
     try:
-        for step, act in steps:
-            start.at = ""
+        for name, act in steps:
+            step, start.at = name, ""
             act(start)
     except OSError as err:
         _fail(start, step, err.errno or 0, "")

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import signal
 
-
 _MOST_ROUNDS = 1000  # a process that the kernel cannot end now ends when it can
 
 

@@ -173,9 +173,7 @@ def hide_paths(start: Start) -> None:
             os.close(fd)
     if start.config["root"].get("readonly"):
         start.at = "/"
-        mounts.mount(
-            None, ".", None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY | mounts.MS_NODEV
-        )
+        mounts.mount(None, ".", None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY | mounts.MS_NODEV)
 
 
 def _existing(root_fd: int, path: str) -> int:

@@ -27,6 +27,7 @@ from .holding import HoldingNamespace
 from .task import Task
 
 _CONTROL_FD = 3
+_FEW_ENTRIES = 200
 
 
 class Supervisor:
@@ -71,7 +72,7 @@ class Supervisor:
                 self._take_leave()
 
     def _on_program_end(self, _fd: int) -> None:
-        """The program has ended or closed its engine: what was attached goes with it."""
+        """End what was attached: the program has ended or closed its engine."""
         for fd in (self._program, self._control.fileno()):
             self.forget(fd)
         os.close(self._program)
@@ -147,9 +148,26 @@ class Supervisor:
                 process.enter(self._host_pids, process.CLONE_NEWPID)
         return pid, pidfd
 
-    def remove_tree(self, path: str) -> None:
-        """Remove a container's directory."""
-        trash.remove_tree(path)
+    def remove_tree(self, path: str, then: Callable[[], None]) -> None:
+        """Remove a container's directory and call ``then``; a big one is removed by a child meanwhile."""
+        if _is_small(path):
+            trash.remove_tree(path)
+            then()
+            return
+        pid, pidfd = process.clone(0)
+        if pid == 0:
+            try:
+                trash.remove_tree(path)
+            finally:
+                os._exit(0)
+
+        def on_removed(fd: int) -> None:
+            os.waitpid(pid, 0)
+            self.forget(fd)
+            os.close(fd)
+            then()
+
+        self.watch(pidfd, on_removed)
 
     def unmounted(self, fd: int) -> None:
         """Forget the mount whose channel was ``fd``."""
@@ -177,11 +195,25 @@ class Mount:
         loop.watch(self.fd, self.on_channel)
 
     def on_channel(self, fd: int) -> None:
-        """The program has let go of it."""
+        """Take it away: the program has let go of it."""
         self._loop.forget(fd)
         self._unmount()
         self._channel.close()
         self._loop.unmounted(fd)
+
+
+def _is_small(path: str) -> bool:
+    """Tell whether a tree has so few entries that removing it delays nobody."""
+    seen, pending = 0, [path]
+    while pending:
+        with os.scandir(pending.pop()) as entries:
+            for entry in entries:
+                seen += 1
+                if seen > _FEW_ENTRIES:
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+    return True
 
 
 def _close_quietly(fd: int) -> None:
@@ -200,7 +232,7 @@ def main() -> None:
     os.set_inheritable(_CONTROL_FD, False)
     process.set_name(b"tinydocker")
     process.prctl(process.PR_SET_DUMPABLE, 0)
-    json.dumps({}), json.loads("{}")  # what is loaded on first use is loaded before the first clone
+    json.loads(json.dumps({}))  # what is loaded on first use is loaded before the first clone
     gc.disable()
     gc.freeze()
     control = _socket.socket(fileno=_CONTROL_FD)

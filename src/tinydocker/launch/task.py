@@ -13,10 +13,10 @@ import _socket
 import os
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..linux import process
-from ..store import names, records, trash
+from ..store import names, records
 from . import child, kill, logs, protocol
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Task:
         os.close(fd)
 
     def on_channel(self, fd: int) -> None:
-        """The program has let go of what it ordered: nothing else ever comes on a channel.
+        """End what the program has let go of: nothing else ever comes on a channel.
 
         Our end stays open until all is done: the program may be waiting for that.
         """
@@ -169,8 +169,7 @@ class Task:
             return
         self.released = True
         if self.ended:
-            self._dissolve(remove=self.order.get("remove") == "at_close")
-            self._close_channel()
+            self._dissolve({}, remove=self.order.get("remove") == "at_close")
         elif self.attached:
             self.kill()
 
@@ -219,16 +218,15 @@ class Task:
         }
         if self._log and self._log.lost:
             ended["log_lost"] = str(self._log.lost)
-        remove = self.order.get("remove", "never")
-        if remove != "at_end" and not (remove == "at_close" and self.released):
-            self._record(ended)
         self._close_log()
-        held = remove == "at_close" and not self.released
-        if not held:
-            self._dissolve(remove=remove != "never")
-        self._answer({"ended": ended}, [])
-        if not held:
-            self._close_channel()
+        remove = self.order.get("remove", "never")
+        if remove == "at_close" and not self.released:
+            self._record(ended)
+            self._answer({"ended": ended}, [])  # and wait for the program to let go
+            return
+        if remove == "never" or not self.attached:
+            self._record(ended)
+        self._dissolve({"ended": ended}, remove=remove != "never")
 
     def _undo(self, status: int) -> None:
         failure = self._failure or {
@@ -241,22 +239,22 @@ class Task:
         remove = self.order.get("undo", "remove") == "remove"
         if not remove:
             self._record({"status": "exited", "returncode": 125, "finished": time.time(), "error": failure})
-        self._dissolve(remove=remove)
-        self._answer({"failed": failure}, [])
-        self._close_channel()
+        self._dissolve({"failed": failure}, remove=remove)
 
     def _close_log(self) -> None:
         if self._log:
             self._log.close()
             self._log = None
 
-    def _dissolve(self, *, remove: bool) -> None:
-        """Give back the lock, the leases and, with ``remove``, the directory and the name."""
+    def _dissolve(self, last: protocol.Message, *, remove: bool) -> None:
+        """Give back all that was held, with ``remove`` the directory and the name too; then say ``last``."""
         if remove and self.directory:
-            name = self.order.get("name_link")
-            if name:
-                names.release(name, self.order["id"])
-            self._loop.remove_tree(self.directory)
+            names.release(self.order["name_link"], self.order["id"])
+            self._loop.remove_tree(self.directory, partial(self._finish, last))
+        else:
+            self._finish(last)
+
+    def _finish(self, last: protocol.Message) -> None:
         for held in self._fds.values():
             os.close(held)
         self._fds.clear()
@@ -264,13 +262,13 @@ class Task:
             os.close(self._verdict)
             self._verdict = -1
         self._loop.retire(self)
+        if last:
+            self._answer(last, [])
+        self._loop.forget(self._channel.fileno())
+        self._channel.close()
 
     def _answer(self, message: protocol.Message, fds: list[int]) -> None:
         try:
             protocol.send(self._channel, message, fds)
         except OSError:
             pass  # the program is gone, or has let go
-
-    def _close_channel(self) -> None:
-        self._loop.forget(self._channel.fileno())
-        self._channel.close()

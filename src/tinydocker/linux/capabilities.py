@@ -10,10 +10,12 @@ import struct
 from collections.abc import Iterable
 
 from ..errors import KernelError
-from ._libc import syscall
+from ._libc import BYTES, numbered
 from .process import PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAPBSET_DROP, prctl
 
 _VERSION_3 = 0x20080522
+
+_capset = numbered("capset", BYTES, BYTES)
 
 #: Names without their prefix, at the index that is their number; Source: include/uapi/linux/capability.h.
 NAMES = (
@@ -54,6 +56,7 @@ def set_thread(effective: int, permitted: int, inheritable: int) -> None:
     """Set the calling thread's three sets."""
     header = struct.pack("=Ii", _VERSION_3, 0)
     low, high = (
-        struct.pack("=III", *(s >> shift & 0xFFFFFFFF for s in (effective, permitted, inheritable))) for shift in (0, 32)
+        struct.pack("=III", *(s >> shift & 0xFFFFFFFF for s in (effective, permitted, inheritable)))
+        for shift in (0, 32)
     )
-    syscall("capset", header, low + high)
+    _capset(header, low + high)

@@ -10,7 +10,7 @@ import os
 import struct
 
 from ..errors import KernelError
-from ._libc import syscall
+from ._libc import BYTES, INT, SIZE, numbered
 
 RESOLVE_NO_XDEV = 0x01
 RESOLVE_NO_MAGICLINKS = 0x02
@@ -19,6 +19,8 @@ RESOLVE_BENEATH = 0x08
 RESOLVE_IN_ROOT = 0x10
 
 _AGAIN = 32
+
+_openat2 = numbered("openat2", INT, BYTES, BYTES, SIZE)
 
 
 def open_in_root(
@@ -35,7 +37,7 @@ def open_in_root(
     how = struct.pack("=QQQ", flags | os.O_CLOEXEC, mode, resolve)
     for attempt in range(_AGAIN):
         try:
-            return syscall("openat2", root_fd, name, how, len(how))
+            return _openat2(root_fd, name, how, len(how))
         except KernelError as err:
             if err.errno != errno.EAGAIN or attempt == _AGAIN - 1:
                 raise KernelError("openat2", (root_fd, os.fsdecode(name), hex(flags)), err.errno or 0) from None

@@ -6,14 +6,11 @@ kernel's Documentation/filesystems/overlayfs.rst.
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import struct
 from collections.abc import Sequence
 
-from ..errors import KernelError
-from ._libc import call, syscall
+from ._libc import BYTES, INT, SIZE, UINT, ULONG, numbered, wrapped
 
 MS_RDONLY = 0x1
 MS_NOSUID = 0x2
@@ -35,6 +32,13 @@ AT_FDCWD = -100
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 MOVE_MOUNT_T_EMPTY_PATH = 0x40
 MOUNT_ATTR_RDONLY = 0x1
+
+_mount = wrapped("mount", BYTES, BYTES, BYTES, ULONG, BYTES)
+_umount2 = wrapped("umount2", BYTES, INT)
+_open_tree = numbered("open_tree", INT, BYTES, UINT)
+_move_mount = numbered("move_mount", INT, BYTES, INT, BYTES, UINT)
+_mount_setattr = numbered("mount_setattr", INT, BYTES, UINT, BYTES, SIZE)
+_pivot_root = numbered("pivot_root", BYTES, BYTES)
 
 #: The words of a mount's options that are flags of the mount; all others are data for the file system.
 FLAG_OF_OPTION = {
@@ -62,19 +66,18 @@ def split_options(options: Sequence[str]) -> tuple[int, str]:
 
 def mount(source: str | None, target: str, fstype: str | None, flags: int = 0, data: str = "") -> None:
     """Mount ``source`` on ``target``; see mount(2)."""
-    call(
-        "mount",
+    _mount(
         os.fsencode(source) if source is not None else None,
         os.fsencode(target),
         fstype.encode() if fstype is not None else None,
-        ctypes.c_ulong(flags),
+        flags,
         os.fsencode(data) if data else None,
     )
 
 
 def umount(target: str, flags: int = MNT_DETACH) -> None:
     """Take the mount on ``target`` away; by default it leaves the tree at once and ends with its last user."""
-    call("umount2", os.fsencode(target), flags)
+    _umount2(os.fsencode(target), flags)
 
 
 def fd_path(fd: int) -> str:
@@ -120,12 +123,12 @@ def clone_tree(path: str, *, recursive: bool, dir_fd: int = AT_FDCWD) -> int:
     flags = OPEN_TREE_CLONE | os.O_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     if not path:
         flags |= AT_EMPTY_PATH
-    return syscall("open_tree", dir_fd, os.fsencode(path), flags)
+    return _open_tree(dir_fd, os.fsencode(path), flags)
 
 
 def attach(tree_fd: int, target_fd: int) -> None:
     """Attach the detached mount ``tree_fd`` on the file or directory ``target_fd``."""
-    syscall("move_mount", tree_fd, b"", target_fd, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
+    _move_mount(tree_fd, b"", target_fd, b"", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH)
 
 
 def make_read_only(tree_fd: int, *, recursive: bool) -> None:
@@ -135,13 +138,13 @@ def make_read_only(tree_fd: int, *, recursive: bool) -> None:
     """
     attributes = struct.pack("=QQQQ", MOUNT_ATTR_RDONLY, 0, MS_PRIVATE, 0)
     flags = AT_EMPTY_PATH | (AT_RECURSIVE if recursive else 0)
-    syscall("mount_setattr", tree_fd, b"", flags, attributes, len(attributes))
+    _mount_setattr(tree_fd, b"", flags, attributes, len(attributes))
 
 
 def make_private(tree_fd: int) -> None:
     """Make the detached mounts ``tree_fd`` private, so that no later mount of the host appears in them (Linux 5.12)."""
     attributes = struct.pack("=QQQQ", 0, 0, MS_PRIVATE, 0)
-    syscall("mount_setattr", tree_fd, b"", AT_EMPTY_PATH | AT_RECURSIVE, attributes, len(attributes))
+    _mount_setattr(tree_fd, b"", AT_EMPTY_PATH | AT_RECURSIVE, attributes, len(attributes))
 
 
 def pivot_here() -> None:
@@ -150,11 +153,6 @@ def pivot_here() -> None:
     The old root is stacked on the new one and detached, so no directory is needed for it.
     Source: pivot_root(2), NOTES, ``pivot_root(".", ".")``.
     """
-    syscall("pivot_root", b".", b".")
+    _pivot_root(b".", b".")
     umount(".")
     os.chdir("/")
-
-
-def lacks(err: KernelError) -> bool:
-    """Tell whether the kernel does not know the call at all."""
-    return err.errno == errno.ENOSYS

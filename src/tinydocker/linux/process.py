@@ -10,7 +10,7 @@ import os
 import struct
 
 from ..errors import KernelError
-from ._libc import call, syscall
+from ._libc import BYTES, INT, SIZE, UINT, ULONG, numbered, wrapped
 
 CLONE_PIDFD = 0x00001000
 CLONE_NEWNS = 0x00020000
@@ -42,6 +42,15 @@ PR_CAP_AMBIENT_CLEAR_ALL = 4
 _KEYCTL_JOIN_SESSION_KEYRING = 1
 _SIGCHLD = 17
 
+_clone3 = numbered("clone3", BYTES, SIZE, keep_lock=True)
+_prctl = wrapped("prctl", INT, ULONG, ULONG, ULONG, ULONG)
+_prctl_text = wrapped("prctl", INT, BYTES, ULONG, ULONG, ULONG)
+_setns = wrapped("setns", INT, INT)
+_unshare = wrapped("unshare", INT)
+_close_range = numbered("close_range", UINT, UINT, UINT)
+_keyctl = numbered("keyctl", INT, BYTES)
+_sethostname = wrapped("sethostname", BYTES, SIZE)
+
 
 def clone(flags: int) -> tuple[int, int]:
     """Make a child as fork does, in new namespaces; return (pid, pidfd), or (0, -1) in the child.
@@ -51,35 +60,34 @@ def clone(flags: int) -> tuple[int, int]:
     """
     pidfd = ctypes.c_int(-1)
     arguments = struct.pack("=8Q", flags | CLONE_PIDFD, ctypes.addressof(pidfd), 0, 0, _SIGCHLD, 0, 0, 0)
-    pid = syscall("clone3", arguments, len(arguments), keep_lock=True)
+    pid = _clone3(arguments, len(arguments))
     return pid, pidfd.value if pid else -1
 
 
 def prctl(option: int, *arguments: int) -> int:
     """Change something of the calling process; see prctl(2). Missing arguments are 0."""
-    padded = (*arguments, 0, 0, 0, 0)[:4]
-    return call("prctl", option, *(ctypes.c_ulong(a) for a in padded))
+    return _prctl(option, *(*arguments, 0, 0, 0, 0)[:4])
 
 
 def set_name(name: bytes) -> None:
     """Set the process's short name, of 15 bytes at most, as ps and top show it."""
-    call("prctl", PR_SET_NAME, name[:15] + b"\0", ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+    _prctl_text(PR_SET_NAME, name[:15], 0, 0, 0)
 
 
 def enter(fd: int, flags: int) -> None:
     """Join the namespace ``fd``, or those of ``flags`` of the process that the pidfd ``fd`` stands for."""
-    call("setns", fd, ctypes.c_int(flags))
+    _setns(fd, flags)
 
 
 def unshare(flags: int) -> None:
     """Leave the namespaces of ``flags`` for new ones."""
-    call("unshare", ctypes.c_int(flags))
+    _unshare(flags)
 
 
 def close_from(first: int) -> None:
     """Close every descriptor from ``first`` up."""
     try:
-        syscall("close_range", first, 0xFFFFFFFF, 0)
+        _close_range(first, 0xFFFFFFFF, 0)
     except KernelError:
         os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
@@ -87,7 +95,7 @@ def close_from(first: int) -> None:
 def new_session_keyring() -> None:
     """Leave the caller's session keyring for an empty one, where the kernel has keyrings."""
     try:
-        syscall("keyctl", _KEYCTL_JOIN_SESSION_KEYRING, None)
+        _keyctl(_KEYCTL_JOIN_SESSION_KEYRING, None)
     except KernelError:
         return
 
@@ -95,4 +103,4 @@ def new_session_keyring() -> None:
 def set_hostname(name: str) -> None:
     """Set the host name of this UTS namespace."""
     encoded = name.encode()
-    call("sethostname", encoded, ctypes.c_size_t(len(encoded)))
+    _sethostname(encoded, len(encoded))

@@ -50,7 +50,7 @@ class ContainerDir:
         return f"{self.path}/work"
 
     def file(self, name: str) -> str:
-        """The path of one of its files for /etc."""
+        """Return the path of one of its files for /etc."""
         return f"{self.path}/etc/{name}"
 
     @classmethod

@@ -13,7 +13,6 @@ import os
 from ..errors import NameInUse
 from . import locks
 
-
 _QUALITIES = (
     "amber bold brave brief bright brisk calm clear clever cool crisp deft eager early even fair fine firm fleet fond "
     "frank free fresh glad grand green happy keen kind late light lively lucid mellow merry mild neat nimble noble "
