@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
+# an empty file system is mounted over each of them, in the peers' mount namespace alone
 DIRECTORIES = ("/etc/cni", "/etc/docker", "/opt/containerd", "/var/cache/containers", "/var/lib/containers")
 PARENTS = ("docker", "libpod_parent", "payload", "supervisor", "tdb-*")  # docker's, podman's, nspawn's, crun's of ours
 
@@ -29,13 +29,21 @@ def _remove_cgroup(path: Path) -> None:
 
 @contextmanager
 def removed() -> Iterator[None]:
-    """Remove at the end what peers are known to leave behind, where it was not there at the start."""
-    directories = [path for path in DIRECTORIES if not os.path.exists(path)]
+    """Keep the host as it was: give the peers directories to hide, and remove the cgroups that they leave.
+
+    What was there at the start stays, and so does what is not empty: it is somebody else's.
+    """
+    made = []
+    for path in DIRECTORIES:
+        with contextlib.suppress(FileExistsError, FileNotFoundError):
+            os.mkdir(path)
+            made.append(path)
     cgroups = _cgroups()
     try:
         yield
     finally:
-        for path in directories:
-            shutil.rmtree(path, ignore_errors=True)
+        for path in made:
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
         for cgroup in _cgroups() - cgroups:
             _remove_cgroup(cgroup)

@@ -29,10 +29,10 @@ from typing import Any
 if __name__ == "__main__":  # started with -I -S: nothing of the user's environment is on the path
     sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from benchmarks import spawn
+from benchmarks import residue, spawn
 
 UNIFIED = "/sys/fs/cgroup/unified"
-EMPTIED = ("/run", "/etc/cni", "/etc/docker", "/var/lib/containers", "/var/cache/containers")
+EMPTIED = ("/run", *residue.DIRECTORIES)
 PREPARE = f"""
 set -e
 for d in {" ".join(EMPTIED)}; do if [ -d $d ]; then mount -t tmpfs tmpfs $d; fi; done

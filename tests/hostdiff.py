@@ -27,7 +27,7 @@ from pathlib import Path
 Things = dict[str, str]  # a thing's identity -> how it reads in a report
 Picture = dict[str, Things]
 
-RECHECKS = 40
+RECHECKS = 20
 RECHECK_PAUSE_MS = 50
 PF_EXITING = 0x4  # include/linux/sched.h
 STATUS_FIELDS = (
@@ -63,10 +63,14 @@ def difference(before: Picture, token: str) -> list[str]:
     """Return a line for each difference between ``before`` and now, waiting only for what is dying."""
     lines = compare(before, picture(token))
     for _ in range(RECHECKS):
-        if not lines or not may_pass(before, token):
+        if not lines:
             break
-        _wait_a_little(token)
-        lines = compare(before, picture(token))
+        final = not may_pass(before, token)
+        if not final:
+            _wait_a_little(token)
+        lines = compare(before, picture(token))  # even when final: what was dying may be gone by now
+        if final:
+            break
     return lines
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -86,30 +86,11 @@ class Tinydocker(Peer):
         return timed_run(self._td, str(self.ground.archive))
 
     def run_many(self, total: int, at_once: int) -> float:
-        turns = iter(range(total))
-        lock = threading.Lock()
-        errors: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                while True:
-                    with lock:
-                        if next(turns, None) is None:
-                            return
-                    timed_run(self._td, self._image)
-            except BaseException as error:  # told to the caller, which is another thread
-                errors.append(error)
-
-        threads = [threading.Thread(target=work) for _ in range(at_once)]
-        before = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        taken = time.perf_counter() - before
-        if errors:
-            raise errors[0]
-        return taken
+        with ThreadPoolExecutor(at_once) as pool:
+            before = time.perf_counter()
+            for _ in pool.map(lambda _: timed_run(self._td, self._image), range(total)):
+                pass
+            return time.perf_counter() - before
 
     @contextmanager
     def sleeper(self) -> Iterator[int]:

@@ -18,6 +18,7 @@ from .launch.terminal import resize
 from .lifecycle import Lifecycle
 from .process import Completed, ContainerProcess
 from .rootpath import RootPath
+from .store import locks
 from .workspace import Workspace, archive_path, forked_from
 
 if TYPE_CHECKING:
@@ -145,11 +146,14 @@ class Container(Lifecycle):
         that goes on until the container has ended.
         """
         moment = since.timestamp() if isinstance(since, datetime) else since
-        lines = self._log_lines(tail=tail, since=moment, follow=follow)
+        lines = self.log_lines(tail=tail, since=moment, follow=follow)
         shown = (line.shown(timestamps) for line in lines)
         return shown if follow else "".join(shown)
 
-    def _log_lines(self, *, tail: int | None, since: float | None, follow: bool) -> Iterator[logreader.Line]:
+    def log_lines(
+        self, *, tail: int | None = None, since: float | None = None, follow: bool = False
+    ) -> Iterator[logreader.Line]:
+        """Yield what it has said line by line, each with its time, its stream and its bytes; see :meth:`logs`."""
         directory = self._existing().directory
         try:
             with self._pidfd() as pidfd:
@@ -159,8 +163,13 @@ class Container(Lifecycle):
 
     def open_log(self) -> LogWriter:
         """Return its log for writing, for a caller of :meth:`start_process` that wants what it reads kept there."""
-        log = self._spec.log
-        return LogWriter(self._existing().directory.log, log.max_size, log.max_files)
+        log, directory = self._spec.log, self._existing().directory
+        lock = locks.hold(directory.log_lock)
+        try:
+            return LogWriter(directory.log, log.max_size, log.max_files, lock=lock)
+        except BaseException:
+            os.close(lock)
+            raise
 
     def top(self) -> list[Process]:
         """Return its processes, those of exec included."""

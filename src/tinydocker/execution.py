@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -93,8 +94,7 @@ def execute(
     """
     try:
         process = _process(record, command, env, user, workdir, tty=tty)
-        config = {"process": process, "linux": {}, "root": {}}
-        order = {"op": "exec", "config": config, "attached": not detach}
+        order = {"op": "exec", "config": json.dumps({"process": process}), "terminal": tty, "attached": not detach}
         channel: Channel = engine._order(order, {"container": container, **streams.theirs})
         try:
             message, fds = channel.answer()

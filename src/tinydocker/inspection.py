@@ -25,7 +25,7 @@ class Process:
     """A process of a container.
 
     ``pid`` and ``ppid`` are its numbers in the container (0: the parent is outside), ``host_pid``
-    that of the host; ``user`` is the name in the container's /etc/passwd, else the number;
+    that of the host, ``host_ppid`` its parent's there; ``user`` is the name in the container's /etc/passwd, else the number;
     ``cpu_seconds`` is user and system time, ``rss`` in bytes, ``started`` seconds since the epoch,
     ``tty`` the kernel's device number of its terminal, 0 for none.
     """
@@ -39,6 +39,7 @@ class Process:
     ppid: int = 0
     started: float = 0.0
     tty: int = 0
+    host_ppid: int = 0
 
 
 def processes(init_pid: int) -> list[Process]:
@@ -89,6 +90,7 @@ def _look(host_pid: int, users: dict[int, str], boot: float) -> tuple[Process, i
         command=command.decode("utf-8", "replace"),
         started=boot + int(fields[19]) / _TICKS,
         tty=int(fields[4]),
+        host_ppid=int(fields[1]),
     )
     return process, int(fields[1])
 

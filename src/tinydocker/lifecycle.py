@@ -7,7 +7,7 @@ import signal as signals
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +19,7 @@ from .errors import (
     ContainerTimeout,
     InUse,
     InvalidSpec,
+    SupervisorDied,
     TinydockerError,
 )
 from .image import Image, as_image
@@ -126,12 +127,14 @@ class Lifecycle(Fluent):
         self._owner = os.getpid()
         return self
 
-    def start(self: C) -> C:
+    def start(self: C, *, detach: bool | None = None) -> C:
         """Start it, created first if need be; return itself once the command runs.
 
-        Its output goes to the log. Raises CommandNotFound, CommandNotExecutable or StartFailed,
+        Its output goes to the log. ``detach`` overrides the option of that name for this handle. Raises CommandNotFound, CommandNotExecutable or StartFailed,
         and then nothing is left of a first start.
         """
+        if detach is not None:
+            self._spec = self._spec.with_options(detach=detach, auto_remove=self._spec.auto_remove)
         streams = execution.Streams.open(
             subprocess.PIPE if self._spec.stdin and not self._spec.tty else None, None, None
         )
@@ -191,10 +194,10 @@ class Lifecycle(Fluent):
             raise ContainerRunning(f"{self!r} runs already")
         made, engine = self._made, self._opened_engine()
         assert made
-        previous = self._started
         with ExitStack() as borrowed:
             rootfs = self._rootfs or content.enter_rootfs(engine, self._image, borrowed)
-            if made.lock < 0 and previous is None:
+            self._leave_previous(made)
+            if made.lock < 0:
                 made.lock = _claimed(made.directory, self)
             remove = "never"
             if self._spec.auto_remove:
@@ -216,7 +219,16 @@ class Lifecycle(Fluent):
                 raise
             finally:
                 made.release()
+
+    def _leave_previous(self, made: starting.Made) -> None:
+        """Let go of the last run, which has ended, and keep what it left: its lock never comes free meanwhile."""
+        previous, self._started = self._started, None
+        self._last_code = None
+        if self._stdin:
+            self._stdin.close()
+            self._stdin = None
         if previous:
+            made.lock = previous.channel.keep()
             _close_started(previous)
 
     def _forget_failed(self) -> None:
@@ -230,11 +242,16 @@ class Lifecycle(Fluent):
         """
         seconds = self._spec.stop_timeout_s if timeout is None else parse_duration("timeout", timeout)
         if self.status == "running":
-            self.kill(self._record()["stop_signal"])
+            with suppress(ContainerNotRunning):  # it ends of its own accord just now
+                self.kill(self._record()["stop_signal"])
             if not self._wait_end(seconds):
-                self.kill()
-                self._wait_end(None)
+                self._end_now()
         return self.returncode
+
+    def _end_now(self) -> None:
+        with suppress(ContainerNotRunning):
+            self.kill()
+        self._wait_end(None)
 
     def kill(self, signal: str | int = "KILL") -> None:
         """Send ``signal`` to the container's init; ContainerNotRunning where it does not run."""
@@ -256,7 +273,9 @@ class Lifecycle(Fluent):
             raise ContainerTimeout(self, timeout or 0)
         code = self.returncode
         if code is None:
-            raise TinydockerError(f"{self!r} ended, and nobody was left to record how")
+            code = self._heard_code(None)
+        if code is None:
+            raise TinydockerError(f"{self!r} has ended, and how is recorded nowhere: its supervisor died or it was removed")
         return code
 
     def restart(self: C, timeout: float | None = None) -> C:
@@ -280,8 +299,7 @@ class Lifecycle(Fluent):
         if self.status == "running":
             if not force:
                 raise ContainerRunning(f"{self!r} runs: stop it first, or remove it with force=True")
-            self.kill()
-            self._wait_end(None)
+            self._end_now()
         self._let_go()
         names.release(f"{engine.paths.names}/{made.name}", made.directory.id)
         place = trash.discard(made.directory.path, engine.paths.trash)
@@ -305,13 +323,14 @@ class Lifecycle(Fluent):
 
     def _let_go(self) -> None:
         """Give up what this handle holds; what was to go with it is gone when this returns."""
+        self._heard_code(0)
         started, self._started = self._started, None
-        if started:
-            report = started.channel.ended(0) if not self._spec.detach else None
-            self._last_code = report["returncode"] if report else self._last_code
-            _close_started(started)
         if self._stdin:
             self._stdin.close()
+        if started:
+            _close_started(started, detached=self._spec.detach)
+            if self._made and not os.path.isdir(self._made.directory.path):
+                names.release(f"{self._opened_engine().paths.names}/{self._made.name}", self._made.directory.id)
         if self._made:
             self._made.release()
         self._owner = 0
@@ -331,8 +350,18 @@ class Lifecycle(Fluent):
         """How it ended: None while it has not, or where nobody could record it; negative for a signal."""
         if self._made is None:
             return None
-        code = self._state().get("returncode", self._last_code)
-        return None if code is None else int(code)
+        code = self._state().get("returncode")
+        return self._heard_code(0) if code is None else int(code)
+
+    def _heard_code(self, timeout_s: float | None) -> int | None:
+        """Return what the supervisor has told this handle of the end, which a removed container's record cannot."""
+        if self._started:
+            try:
+                report = self._started.channel.ended(timeout_s)
+            except SupervisorDied:
+                report = None
+            self._last_code = int(report["returncode"]) if report else self._last_code
+        return self._last_code
 
     @property
     def pid(self) -> int:
@@ -392,8 +421,11 @@ def _claimed(directory: ContainerDir, container: Lifecycle) -> int:
         raise InUse(f"{container!r} belongs to another program, which has not let it go") from None
 
 
-def _close_started(started: starting.Started) -> None:
-    started.channel.close()
+def _close_started(started: starting.Started, *, detached: bool = False) -> None:
+    if detached:
+        started.channel.forget()
+    else:
+        started.channel.close()
     os.close(started.pidfd)
     if started.terminal is not None:
         os.close(started.terminal)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .errors import InvalidSpec
+from .store import locks
 from .store.container_dir import ContainerDir
 from .watching import Watch
 
@@ -15,21 +16,31 @@ _MOST_FILES = 1000
 
 
 class Line:
-    """One line of a log: ``time`` (RFC 3339, nanoseconds), ``stream``, ``text`` without its newline."""
+    """One line of a log: ``time`` (RFC 3339, nanoseconds), ``stream``, and ``data`` without its newline."""
 
-    __slots__ = ("is_full", "stream", "text", "time")
+    __slots__ = ("data", "is_full", "stream", "time")
 
     def __init__(self, raw: bytes) -> None:
         when, stream, tag, text = raw.split(b" ", 3)
         self.time = when.decode()
         self.stream = stream.decode()
         self.is_full = tag == b"F"
-        self.text = text.decode("utf-8", "replace")
+        self.data = text
+
+    @property
+    def text(self) -> str:
+        """What was said, without its newline."""
+        return self.data.decode("utf-8", "replace")
 
     def shown(self, timestamps: bool) -> str:
         """Return the text with its newline where it had one, behind its time if asked."""
         end = "\n" if self.is_full else ""
         return f"{self.time} {self.text}{end}" if timestamps else f"{self.text}{end}"
+
+    def raw(self, timestamps: bool) -> bytes:
+        """Return the bytes as they were said, behind their time if asked."""
+        end = b"\n" if self.is_full else b""
+        return (self.time.encode() + b" " if timestamps else b"") + self.data + end
 
 
 def read(
@@ -49,7 +60,7 @@ def read(
                 if _is_wanted(line := Line(raw), since):
                     yield line
             while follow:
-                ended = watch.has_ended()
+                ended = watch.has_ended() and not locks.is_held(directory.log_lock)
                 for raw in source.lines():
                     if _is_wanted(line := Line(raw), since):
                         yield line

@@ -119,6 +119,10 @@ class ContainerProcess:
             self.wait()
             self.close()
 
+    def fileno(self) -> int:
+        """Return a descriptor that can be read once it has ended, for select, poll and event loops."""
+        return self._channel.fileno()
+
     def poll(self) -> int | None:
         """Return the return code, or None while it runs."""
         return self._await(0)

@@ -16,6 +16,7 @@ import attrs
 
 from .errors import InvalidSpec, NameInUse
 from .launch.client import Channel
+from .launch.template import split
 from .linux import mounts
 from .oci import etc_files, translate
 from .oci.config import Config
@@ -194,12 +195,16 @@ def start(
             "max_bytes": spec.log.max_size,
             "max_files": spec.log.max_files,
         }
+        template, rest = split(made.record["config"])
         order = {
             "op": "start",
             "id": directory.id,
             "directory": directory.path,
+            "trash": engine.paths.trash,
             "name_link": f"{engine.paths.names}/{made.name}",
-            "config": made.record["config"],
+            "template": template,
+            "config": rest,
+            "terminal": spec.tty,
             "init": spec.init,
             "rootfs": _rootfs(made),
             "attached": not spec.detach,

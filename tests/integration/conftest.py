@@ -23,16 +23,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def roots(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[engineroots.Roots]:
+def roots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[engineroots.Roots]:
     """Give the test's engine directories of its own; they are also the default engine's."""
     token = f"td-{secrets.token_hex(6)}"
     base = tmp_path_factory.mktemp(token, numbered=False)
     roots = engineroots.Roots(base / "root", base / "run", token)
     roots.root.mkdir(mode=0o700)
     roots.run_root.mkdir(mode=0o700)
-    for name, value in roots.environment().items():
-        monkeypatch.setenv(name, value)
-    yield roots
+    # A patch of its own: the test's ``monkeypatch`` has to be undone before the host is compared.
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in roots.environment().items():
+            patch.setenv(name, value)
+        yield roots
     shutil.rmtree(base, ignore_errors=True)
 
 

@@ -47,6 +47,10 @@ def keep_a_layer(roots):
 def test_leaks_a_child():
     kept.append(subprocess.Popen(["cat"], stdin=subprocess.PIPE))
 
+def test_patches(monkeypatch, tmp_path, capfd, recwarn):
+    monkeypatch.setenv("PATCHED", "1")
+    monkeypatch.chdir(tmp_path)
+
 def test_clean_after_all_of_them():
     pass
 """
@@ -80,7 +84,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_the_count(report: str) -> None:
-    assert report.splitlines()[-1].strip("= ").startswith("8 passed, 5 errors")
+    assert report.splitlines()[-1].strip("= ").startswith("9 passed, 5 errors")
 
 
 @pytest.mark.parametrize(
@@ -98,6 +102,8 @@ def test_a_leak_fails_its_test_and_is_named(report: str, test: str, line: str) -
     assert line in report[start:].split("\n____", 1)[0]
 
 
-@pytest.mark.parametrize("test", ["test_clean", "test_may_keep_a_layer", "test_clean_after_all_of_them"])
+@pytest.mark.parametrize(
+    "test", ["test_clean", "test_may_keep_a_layer", "test_patches", "test_clean_after_all_of_them"]
+)
 def test_no_leak_is_no_error(report: str, test: str) -> None:
     assert f"ERROR at teardown of {test} " not in report

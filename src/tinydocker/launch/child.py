@@ -1,9 +1,12 @@
 """What runs between clone and exec: how a container starts, top to bottom.
 
 The supervisor clones itself into new namespaces; the copy carries out an OCI runtime
-configuration step by step and becomes the command. It makes system calls and executes: everything
-was imported before, and after the root has changed nothing is looked up in the image without care.
-What fails is reported as (step, errno, path) on the report socket, and the process ends.
+configuration step by step and becomes the command. What is alike for all containers it does first,
+and then it waits for its order: a child that was cloned ahead of need has only the rest to do.
+
+It makes system calls and executes: everything was imported before, and after the root has changed
+nothing is looked up in the image without care. What fails is reported as (step, errno, path) on
+the report socket, and the process ends.
 
 Source: the OCI runtime specification, config.md and config-linux.md; the order is that of runc's init.
 """
@@ -13,13 +16,14 @@ from __future__ import annotations
 import _socket
 import errno
 import fcntl
+import json
 import os
 import signal
 import struct
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from ..linux import files, mounts, process
+from ..linux import capabilities, files, mounts, process
 from . import identity, protocol, reaper, rootfs, terminal
 
 _IFF_UP = 0x1
@@ -28,29 +32,30 @@ _SIOCSIFFLAGS = 0x8914
 _DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.ETXTBSY, errno.EISDIR, errno.ELOOP, errno.EPERM)
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
+_FIRST_FREE_FD = 3
+
+Steps = tuple[tuple[str, Callable[["Start"], None]], ...]
 
 
 class Start:
-    """One start on its way: the order, its descriptors, and how far it has come."""
+    """One start on its way: what is known of it, its descriptors, and how far it has come."""
 
-    def __init__(
-        self, order: dict[str, Any], fds: dict[str, int], report: _socket.socket, nofile: tuple[int, int]
-    ) -> None:
-        self.order = order
-        self.config: dict[str, Any] = order["config"]
-        self.process: dict[str, Any] = self.config["process"]
-        self.linux: dict[str, Any] = self.config.get("linux", {})
-        self.fds = fds
+    def __init__(self, report: _socket.socket, template: dict[str, Any], nofile: tuple[int, int]) -> None:
         self.report = report
+        self.template = template
         self.nofile = nofile
+        self.order: dict[str, Any] = {}
+        self.config: dict[str, Any] = {}
+        self.process: dict[str, Any] = {}
+        self.fds: dict[str, int] = {}
         self.root_fd = -1
+        self.stage_fd = -1
         self.null_fd = -1
-        self.verdict_fd = fds.get("verdict", -1)
         self.who = identity.Identity(0, 0, [], "/")
         self.at = ""  # what the step in hand is tried on
 
 
-def run(start: Start, steps: tuple[tuple[str, Callable[[Start], None]], ...]) -> NoReturn:
+def run(start: Start, steps: Steps) -> NoReturn:
     """Carry out ``steps`` and become the command; report the first failure and end."""
     step = "begin"
     try:
@@ -59,7 +64,7 @@ def run(start: Start, steps: tuple[tuple[str, Callable[[Start], None]], ...]) ->
             act(start)
     except OSError as err:
         _fail(start, step, err.errno or 0, "")
-    except BaseException as err:
+    except BaseException as err:  # noqa: BLE001 - whatever it is, the program is told and nothing runs
         _fail(start, step, 0, str(err) or type(err).__name__)
     finally:
         os._exit(125)
@@ -69,17 +74,32 @@ def _fail(start: Start, step: str, number: int, reason: str) -> None:
     protocol.send(start.report, {"failed": {"step": step, "errno": number, "path": start.at, "reason": reason}})
 
 
+# -- before the order ----------------------------------------------------------------------------
+
+
+def leave_supervisor(start: Start) -> None:
+    """Close what was the supervisor's, such as the locks of other containers, and end when it ends."""
+    report = fcntl.fcntl(start.report.fileno(), fcntl.F_DUPFD_CLOEXEC, 64)
+    os.dup2(report, _FIRST_FREE_FD, inheritable=False)
+    start.report.detach()
+    process.close_from(_FIRST_FREE_FD + 1)
+    start.report = _socket.socket(fileno=_FIRST_FREE_FD)
+    process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
+    process.new_session_keyring()
+    start.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    if os.fstat(start.null_fd).st_rdev != os.makedev(1, 3):
+        raise RuntimeError("/dev/null of this host is not the null device")
+
+
 def set_kernel_values(start: Start) -> None:
-    """Name the host, bring the loopback up, and write the sysctls, all of them the container's own."""
-    if start.config.get("hostname"):
-        start.at = start.config["hostname"]
-        process.set_hostname(start.config["hostname"])
-    if any(n["type"] == "network" and "path" not in n for n in start.linux.get("namespaces", ())):
+    """Bring the loopback up and write the sysctls, all of them the container's own."""
+    linux = start.template["linux"]
+    if any(namespace["type"] == "network" for namespace in linux["namespaces"]):
         start.at = "lo"
         _loopback_up()
-    for name, value in start.linux.get("sysctl", {}).items():
+    for name, value in linux.get("sysctl", {}).items():
         start.at = name
-        fd = files.open_in_root(start.root_fd, "proc/sys/" + name.replace(".", "/"), os.O_WRONLY)
+        fd = files.open_in_root(start.stage_fd, "proc/sys/" + name.replace(".", "/"), os.O_WRONLY)
         os.write(fd, value.encode())
         os.close(fd)
 
@@ -92,7 +112,32 @@ def _loopback_up() -> None:
     sock.close()
 
 
+def bound_capabilities(start: Start) -> None:
+    """Give up for good what no command of this container may ever have."""
+    capabilities.drop_bounding(capabilities.mask_of(start.template["bounding"]))
+
+
+def await_order(start: Start) -> None:
+    """Wait for the order and its descriptors; without one there is nothing to do."""
+    message, fds = protocol.receive(start.report)
+    if message is None:
+        os._exit(0)
+    start.order = message
+    start.fds = dict(zip(message["fds"], fds, strict=True))
+    start.config = json.loads(message["config"])
+    start.process = start.config["process"]
+    if not message["attached"]:
+        process.prctl(process.PR_SET_PDEATHSIG, 0)
+
+
 # -- the command ---------------------------------------------------------------------------------
+
+
+def name_host(start: Start) -> None:
+    """Give the container its host name."""
+    start.at = start.config["hostname"]
+    process.set_hostname(start.config["hostname"])
+
 
 
 def join(start: Start) -> None:
@@ -101,7 +146,6 @@ def join(start: Start) -> None:
     A cgroup namespace of its own marks the command and all that it starts, so that they can be
     told from the container's other processes; a process without CAP_SYS_ADMIN cannot shed it.
     """
-    process.new_session_keyring()
     process.enter(
         start.fds["container"],
         process.CLONE_NEWNS
@@ -130,28 +174,27 @@ def take_stdio(start: Start) -> None:
         protocol.send(start.report, {"terminal": True}, [master])
         os.fchown(slave, start.who.uid, -1)
         terminal.make_controlling(slave)
-        if start.null_fd >= 0:  # a start, not an exec: the terminal is the container's console
+        if start.stage_fd >= 0:  # a start, not an exec: the terminal is the container's console
             console = rootfs.open_target(start.root_fd, "dev/console", directory=False)
             mounts.mount(f"/proc/self/fd/{slave}", mounts.fd_path(console), None, mounts.MS_BIND)
         streams = [slave, slave, slave]
     else:
-        streams = [start.fds["stdin"], start.fds["stdout"], start.fds["stderr"]]
+        streams = [start.fds.get(name, start.null_fd) for name in ("stdin", "stdout", "stderr")]
     # All above 63 first: none of the three may be overwritten before it is used.
-    report, verdict, root, *streams = [
+    report, verdict, root, *streams = (
         fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) if fd >= 0 else -1
-        for fd in (start.report.fileno(), start.verdict_fd, start.root_fd, *streams)
-    ]
+        for fd in (start.report.fileno(), start.fds.get("verdict", -1), start.root_fd, *streams)
+    )
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
     start.report.detach()
-    os.dup2(report, 3, inheritable=False)
-    os.dup2(root, 4, inheritable=False)
-    if verdict >= 0:
-        os.dup2(verdict, 5, inheritable=False)
-    process.close_from(6 if verdict >= 0 else 5)
-    start.report = _socket.socket(fileno=3)
-    start.root_fd = 4
-    start.verdict_fd = 5 if verdict >= 0 else -1
+    kept = [fd for fd in (report, root, verdict) if fd >= 0]
+    for number, fd in enumerate(kept, _FIRST_FREE_FD):
+        os.dup2(fd, number, inheritable=False)
+    process.close_from(_FIRST_FREE_FD + len(kept))
+    start.report = _socket.socket(fileno=_FIRST_FREE_FD)
+    start.root_fd = _FIRST_FREE_FD + 1
+    start.fds = {"verdict": _FIRST_FREE_FD + 2} if verdict >= 0 else {}
 
 
 def limit(start: Start) -> None:
@@ -194,10 +237,10 @@ def execute(start: Start) -> None:
     path = os.fsdecode(environment.get(b"PATH", _DEFAULT_PATH.encode()))
     candidates = [name] if "/" in name else [f"{d or '.'}/{name}" for d in path.split(":")]
     os.close(start.root_fd)
-    if start.order.get("attached", True):
-        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
-    if start.verdict_fd >= 0:
-        _leave_reaper(start)
+    if start.order["attached"]:
+        process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)  # the change of user has cleared it
+    if "verdict" in start.fds:
+        _leave_reaper(start.fds["verdict"])
     for number in _RESTORED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     protocol.send(start.report, {"ready": True})
@@ -215,13 +258,13 @@ def execute(start: Start) -> None:
     raise found
 
 
-def _leave_reaper(start: Start) -> None:
+def _leave_reaper(verdict: int) -> None:
     reaper.block_all()
     pid, _ = process.clone(0)
     if pid:
-        reaper.run(pid, start.verdict_fd)
+        reaper.run(pid, verdict)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    os.close(start.verdict_fd)
+    os.close(verdict)
 
 
 _COMMAND = (
@@ -232,14 +275,27 @@ _COMMAND = (
 )
 
 START = (
+    ("leave the supervisor", leave_supervisor),
     ("isolate the mounts", rootfs.isolate_mounts),
-    ("mount the root file system on", rootfs.mount_root),
-    ("mount", rootfs.mount_file_systems),
+    ("stage", rootfs.stage_file_systems),
     ("set", set_kernel_values),
-    ("look up the user", find_user),
     ("hide", rootfs.hide_paths),
+    ("bound the capabilities", bound_capabilities),
+    ("await the order", await_order),
+    ("mount the root file system on", rootfs.mount_root),
+    ("move in", rootfs.take_staged),
+    ("mount", rootfs.mount_rest),
+    ("name the host", name_host),
+    ("look up the user", find_user),
+    ("protect", rootfs.protect_root),
     ("change the root", rootfs.change_root),
     *_COMMAND,
 )
 
-EXEC = (("join the container", join), ("look up the user", find_user), *_COMMAND)
+EXEC = (
+    ("leave the supervisor", leave_supervisor),
+    ("await the order", await_order),
+    ("join the container", join),
+    ("look up the user", find_user),
+    *_COMMAND,
+)

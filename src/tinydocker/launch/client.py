@@ -30,8 +30,9 @@ _unreaped: list[int] = []
 class Channel:
     """The program's end of what it has ordered."""
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, client: Client) -> None:
         self._sock = sock
+        self._client = client
         self._report: dict[str, Any] | None = None
 
     def fileno(self) -> int:
@@ -45,7 +46,7 @@ class Channel:
         except ConnectionError:
             message, fds = None, []
         if message is None:
-            raise SupervisorDied("the supervisor ended before it answered; what it had started ended with it")
+            raise self._client.died()
         if "failed" in message:
             raise _as_error(message["failed"])
         return message, fds
@@ -68,7 +69,7 @@ class Channel:
         except ConnectionError:
             message = None
         if message is None:
-            raise SupervisorDied("the supervisor ended, and with it the containers that were attached to it")
+            raise self._client.died()
         report: dict[str, Any] = message["ended"]
         return report
 
@@ -77,6 +78,17 @@ class Channel:
         if self._sock.fileno() >= 0:
             self._report = _hear_out(self._sock).get("ended")
             self._sock.close()
+
+    def keep(self) -> int:
+        """Keep an ended container from going with this channel; return its lock, or -1 where it is held no more."""
+        try:
+            protocol.send(self._sock, {"keep": True})
+            while True:
+                message, fds = protocol.receive(self._sock)
+                if message is None or "kept" in message:
+                    return fds[0] if fds else -1
+        except OSError:
+            return -1
 
     def forget(self) -> None:
         """Close this descriptor only: copies of it keep what was ordered."""
@@ -126,14 +138,13 @@ class Client:
             protocol.send(control, {**message, "fds": list(fds)}, [theirs.fileno(), *fds.values()])
         except (BrokenPipeError, ConnectionResetError) as err:
             ours.close()
-            self.close()
-            raise SupervisorDied("the supervisor has ended; the next call starts another") from err
+            raise self.died() from err
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        return Channel(ours)
+        return Channel(ours, self)
 
     def prepare(self) -> None:
         """Spawn the supervisor now, so that the first start does not wait for it."""
@@ -157,6 +168,17 @@ class Client:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
             pass  # the program waits for all children itself
+
+    def died(self) -> SupervisorDied:
+        """Return the error for a supervisor that is gone, with its last words; the next order starts another."""
+        with self._lock:
+            control, self._control = self._control, None
+        words = _hear_out(control).get("crashed", "") if control is not None else ""
+        if control is not None:
+            control.close()
+            _unreaped.append(self.pid)
+        reason = "the supervisor has ended, and with it the containers that were attached to it"
+        return SupervisorDied(f"{reason}:\n{words}" if words else reason)
 
     def _running(self) -> Any:
         with self._lock:

@@ -41,11 +41,10 @@ def _rows(root_fd: int, path: str) -> list[list[bytes]]:
     except OSError:
         return []
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode):
             return []
-        data = b""
-        while len(data) < _MOST_BYTES and (chunk := os.read(fd, 1 << 20)):
-            data += chunk
+        data = os.read(fd, min(found.st_size, _MOST_BYTES))
     finally:
         os.close(fd)
     return [line.split(b":") for line in data.splitlines()]
@@ -117,13 +116,12 @@ def _within(value: int, most: int) -> int:
 def assume(identity: Identity, config: dict[str, Any]) -> None:
     """Take on ``identity`` and the capabilities of the OCI process ``config``, and give up all others."""
     wanted = config.get("capabilities", {})
-    sets = {kind: capabilities.mask_of(wanted.get(kind, ())) for kind in ("bounding", "effective", "permitted")}
-    capabilities.drop_bounding(sets["bounding"])
+    effective, permitted = (capabilities.mask_of(wanted.get(kind, ())) for kind in ("effective", "permitted"))
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
     if identity.uid == 0:
         capabilities.clear_ambient()
-        capabilities.set_thread(sets["effective"], sets["permitted"], 0)
+        capabilities.set_thread(effective, permitted, 0)
     if config.get("noNewPrivileges", True):
         process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)

@@ -22,7 +22,9 @@ STREAMS = (b"stdout", b"stderr")
 class LogWriter:
     """Appends what a container says to ``path``, ``max_bytes`` a file and ``max_files`` files at most."""
 
-    def __init__(self, path: str, max_bytes: int, max_files: int) -> None:
+    def __init__(self, path: str, max_bytes: int, max_files: int, *, lock: int = -1) -> None:
+        """``lock`` is closed with the log: followers go on while it is held, though the container has ended."""
+        self._lock = lock
         self._path = path
         self._max_bytes = max_bytes
         self._max_files = max_files
@@ -54,6 +56,8 @@ class LogWriter:
             self._append(self._prefix(stream, b"P") + rest + b"\n")
         self._pending.clear()
         os.close(self._fd)
+        if self._lock >= 0:
+            os.close(self._lock)
 
     @property
     def lost(self) -> OSError | None:

@@ -14,6 +14,9 @@ order (``op``)    descriptors, beside the channel                             an
 ``rootfs``        container                                                   ``rootfs`` with a tree's descriptor
 ================  ==========================================================  =====================================
 
+On the channel of a container that has ended the program may say ``keep``, to start it again: the
+answer is ``kept`` with its lock, and closing the channel then removes nothing.
+
 Closing the channel of an attached container or command kills it; closing that of a mount
 unmounts it. A message is one datagram of JSON; what does not fit in one travels in a memfd.
 
@@ -61,6 +64,14 @@ def send(sock: _socket.socket, message: Message, fds: Sequence[int] = ()) -> Non
 def _send(sock: _socket.socket, data: bytes, fds: Sequence[int]) -> None:
     ancillary = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", fds).tobytes())] if fds else []
     sock.sendmsg([data], ancillary, _socket.MSG_NOSIGNAL)
+
+
+def is_pending(sock: _socket.socket) -> bool:
+    """Tell whether a message can be received now, rather than the other side's closing."""
+    try:
+        return bool(sock.recv(1, _socket.MSG_PEEK | _socket.MSG_DONTWAIT))
+    except OSError:
+        return False
 
 
 def receive(sock: _socket.socket, *, peek: bool = False) -> tuple[Message | None, list[int]]:

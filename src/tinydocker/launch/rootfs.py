@@ -12,7 +12,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
-from ..linux import files, mounts, process
+from ..linux import files, mounts
 
 if TYPE_CHECKING:
     from .child import Start
@@ -29,82 +29,96 @@ _DEV_LINKS = (
 
 def isolate_mounts(start: Start) -> None:
     """Let nothing that is mounted from here on be seen by the host, nor the reverse."""
-    process.new_session_keyring()
     mounts.keep_private()
 
 
+def stage_file_systems(start: Start) -> None:
+    """Mount the kernel's file systems on a stage of their own, as the root is not known yet."""
+    start.at = start.template["root"]
+    mounts.mount("tmpfs", start.at, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "size=64k,mode=700")
+    start.stage_fd = os.open(start.at, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    for entry in start.template["mounts"]:
+        start.at = entry["destination"]
+        _mount(start.stage_fd, entry, -1)
+        if start.at == "/dev":
+            _fill_dev(start.stage_fd, start.template["linux"].get("devices", ()))
+
+
 def mount_root(start: Start) -> None:
-    """Mount the overlay, or the workspace's, and make it the place that paths resolve in."""
-    target, rootfs = start.config["root"]["path"], start.order["rootfs"]
-    start.at = target
-    start.null_fd = _null_device()
+    """Mount the overlay, or the workspace's, over the stage and make it the place that paths resolve in."""
+    start.at = target = start.config["root"]["path"]
+    layers = start.order["rootfs"]
     if "tree" in start.fds:
         mountpoint = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         mounts.attach(start.fds["tree"], mountpoint)
         os.close(mountpoint)
     else:
-        mounts.mount_overlay(target, rootfs["lower"], rootfs["upper"], rootfs["work"])
+        mounts.mount_overlay(target, layers["lower"], layers["upper"], layers["work"])
     os.chdir(target)
     # A device node in an image is one its maker chose: it opens nothing here. /dev has our own.
     mounts.mount(None, ".", None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_NODEV)
     start.root_fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
-def _null_device() -> int:
-    fd = os.open("/dev/null", os.O_PATH | os.O_CLOEXEC)
-    if os.fstat(fd).st_rdev != os.makedev(1, 3):
-        raise RuntimeError("/dev/null of this host is not the null device")
-    return fd
+def take_staged(start: Start) -> None:
+    """Move the staged file systems, with what is mounted in them, into the root."""
+    for entry in start.template["mounts"]:
+        if entry["destination"].count("/") == 1:
+            start.at = entry["destination"]
+            staged = files.open_in_root(start.stage_fd, start.at, os.O_PATH)
+            target = open_target(start.root_fd, start.at, directory=True)
+            mounts.attach(staged, target)
+            os.close(staged)
+            os.close(target)
 
 
-def mount_file_systems(start: Start) -> None:
-    """Mount what the configuration lists, in its order, on targets inside the root only."""
+def mount_rest(start: Start) -> None:
+    """Mount the files for /etc, the volumes and what else is this container's own, in their order."""
     for entry in start.config.get("mounts", ()):
         start.at = entry["destination"]
-        _mount(start, entry)
+        _mount(start.root_fd, entry, start.fds.get("tree:" + start.at, -1))
 
 
-def _mount(start: Start, entry: dict[str, Any]) -> None:
+def _mount(root_fd: int, entry: dict[str, Any], tree: int) -> None:
     kind, destination = entry.get("type", "bind"), entry["destination"]
     flags, data = mounts.split_options(entry.get("options", ()))
     if kind == "bind":
-        tree = start.fds.get("tree:" + destination, -1)
         if tree < 0:
             tree = mounts.clone_tree(entry["source"], recursive="rbind" in entry["options"])
-        target = open_target(start.root_fd, destination, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
-        read_only = bool(flags & mounts.MS_RDONLY)
-        try:
-            (_read_only if read_only else mounts.make_private)(tree)
-            mounts.attach(tree, target)
-        except OSError as err:
-            if err.errno != errno.ENOSYS:  # before 5.12 a mount changes only where it is attached
-                raise
-            _attach_then_change(start.root_fd, destination, tree, target, read_only=read_only)
-        os.close(tree)
+        target = open_target(root_fd, destination, directory=stat.S_ISDIR(os.fstat(tree).st_mode))
+        _attach(tree, target, read_only=bool(flags & mounts.MS_RDONLY))
         os.close(target)
         return
-    target = open_target(start.root_fd, destination, directory=True)
+    target = open_target(root_fd, destination, directory=True)
     where = mounts.fd_path(target)
     if kind == "cgroup":
         _mount_cgroup(where, flags)
     else:
         mounts.mount(entry.get("source", kind), where, kind, flags, data)
     os.close(target)
-    if kind == "tmpfs" and destination == "/dev":
-        _fill_dev(start)
+
+
+def _attach(tree: int, target: int, *, read_only: bool) -> None:
+    """Attach a detached tree, cut off from the host's mounts, and close it."""
+    try:
+        (_read_only if read_only else mounts.make_private)(tree)
+        mounts.attach(tree, target)
+    except OSError as err:
+        if err.errno != errno.ENOSYS:  # before 5.12 a mount changes only where it is attached
+            raise
+        mounts.attach(tree, target)
+        _change(mounts.fd_path(tree), read_only=read_only)
+    os.close(tree)
 
 
 def _read_only(tree: int) -> None:
     mounts.make_read_only(tree, recursive=True)
 
 
-def _attach_then_change(root_fd: int, destination: str, tree: int, target: int, *, read_only: bool) -> None:
-    mounts.attach(tree, target)
-    fd = files.open_in_root(root_fd, destination, os.O_PATH)
-    mounts.keep_private(mounts.fd_path(fd))
+def _change(attached: str, *, read_only: bool) -> None:
+    mounts.keep_private(attached)
     if read_only:
-        mounts.mount(None, mounts.fd_path(fd), None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY)
-    os.close(fd)
+        mounts.mount(None, attached, None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY)
 
 
 def _mount_cgroup(where: str, flags: int) -> None:
@@ -120,27 +134,21 @@ def open_target(root_fd: int, path: str, *, directory: bool) -> int:
     try:
         return files.open_in_root(root_fd, path, os.O_PATH)
     except FileNotFoundError:
-        pass
-    parts = [p for p in path.split("/") if p]
-    parent = os.dup(root_fd)
-    for depth, name in enumerate(parts, 1):
-        so_far = "/".join(parts[:depth])
-        try:
-            fd = files.open_in_root(root_fd, so_far, os.O_PATH)
-        except FileNotFoundError:
-            if depth < len(parts) or directory:
-                os.mkdir(name, 0o755, dir_fd=parent)
-            else:
-                os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent))
-            fd = files.open_in_root(root_fd, so_far, os.O_PATH)
+        above, _, name = path.strip("/").rpartition("/")
+    parent = open_target(root_fd, above, directory=True)
+    try:
+        if directory:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        else:
+            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent))
+    finally:
         os.close(parent)
-        parent = fd
-    return parent
+    return files.open_in_root(root_fd, path, os.O_PATH)
 
 
-def _fill_dev(start: Start) -> None:
-    dev = files.open_in_root(start.root_fd, "dev", os.O_PATH | os.O_DIRECTORY)
-    for device in start.linux.get("devices", ()):
+def _fill_dev(root_fd: int, devices: list[dict[str, Any]]) -> None:
+    dev = files.open_in_root(root_fd, "dev", os.O_PATH | os.O_DIRECTORY)
+    for device in devices:
         name = device["path"].removeprefix("/dev/")
         kind = stat.S_IFCHR if device["type"] == "c" else stat.S_IFBLK
         os.mknod(name, kind | device.get("fileMode", 0o666), os.makedev(device["major"], device["minor"]), dir_fd=dev)
@@ -150,29 +158,26 @@ def _fill_dev(start: Start) -> None:
 
 
 def hide_paths(start: Start) -> None:
-    """Make the listed paths read-only, cover the masked ones, and the root itself where asked."""
-    for path in start.linux.get("readonlyPaths", ()):
+    """Make the listed paths of the staged file systems read-only, and cover the masked ones."""
+    linux = start.template["linux"]
+    for path in linux.get("readonlyPaths", ()):
         start.at = path
-        fd = _existing(start.root_fd, path)
+        fd = _existing(start.stage_fd, path)
         if fd >= 0:
-            tree = mounts.clone_tree("", recursive=True, dir_fd=fd)
-            try:
-                _read_only(tree)
-                mounts.attach(tree, fd)
-            except OSError as err:
-                if err.errno != errno.ENOSYS:
-                    raise
-                _attach_then_change(start.root_fd, path, tree, fd, read_only=True)
-            os.close(tree)
+            _attach(mounts.clone_tree("", recursive=True, dir_fd=fd), fd, read_only=True)
             os.close(fd)
-    for path in start.linux.get("maskedPaths", ()):
+    for path in linux.get("maskedPaths", ()):
         start.at = path
-        fd = _existing(start.root_fd, path)
+        fd = _existing(start.stage_fd, path)
         if fd >= 0:
             _mask(start, fd)
             os.close(fd)
+
+
+def protect_root(start: Start) -> None:
+    """Make the root itself read-only where that is asked for."""
+    start.at = "/"
     if start.config["root"].get("readonly"):
-        start.at = "/"
         mounts.mount(None, ".", None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_RDONLY | mounts.MS_NODEV)
 
 

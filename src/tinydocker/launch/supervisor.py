@@ -10,6 +10,7 @@ Source: epoll(7), pidfd_open(2), clone3(2).
 from __future__ import annotations
 
 import _socket
+import errno
 import gc
 import json
 import os
@@ -20,10 +21,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ..errors import KernelError
 from ..linux import process
 from ..store import records, trash
 from . import protocol
 from .holding import HoldingNamespace
+from .spawning import Spawner
 from .task import Task
 
 _CONTROL_FD = 3
@@ -35,16 +38,17 @@ class Supervisor:
 
     def __init__(self, control: _socket.socket, program_pid: int, scratch: str) -> None:
         self.boot_id = records.boot_id()
-        self.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        self.nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.nofile[1], self.nofile[1]))
+        nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
+        self.spawner = Spawner(nofile)
         self._control = control
         self._epoll = select.epoll()
         self._handlers: dict[int, Callable[[int], object]] = {}
         self._tasks: set[Task] = set()
         self._mounts: dict[int, Mount] = {}
+        self._thrown_away: list[str] = []
+        self._removers: dict[int, int] = {}
         self._holding = HoldingNamespace(scratch)
-        self._host_pids = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._program = os.pidfd_open(program_pid)
         self.watch(control.fileno(), self._on_order)
         self.watch(self._program, self._on_program_end)
@@ -62,14 +66,29 @@ class Supervisor:
             self._epoll.unregister(fd)
 
     def serve(self) -> None:
-        """Work until the program is gone and nothing detached is left."""
-        while self._program >= 0 or self._tasks:
-            for fd, _ in self._epoll.poll():
+        """Work until the program is gone and nothing is left to watch or to remove."""
+        while self._program >= 0 or self._tasks or self._thrown_away or self._removers:
+            wait_ms = self._wait_ms()
+            events = self._epoll.poll(None if wait_ms is None else wait_ms / 1000)
+            for fd, _ in events:
                 handler = self._handlers.get(fd)
                 if handler:
                     handler(fd)
+            if not events:
+                self._use_idle_moment()
             if self._program < 0:
                 self._take_leave()
+
+    def _wait_ms(self) -> int | None:
+        if self._thrown_away:
+            return 0
+        return self.spawner.wait_ms() if self._program >= 0 else None
+
+    def _use_idle_moment(self) -> None:
+        if self._thrown_away:
+            self._empty_trash()
+        else:
+            self.spawner.idle()
 
     def _on_program_end(self, _fd: int) -> None:
         """End what was attached: the program has ended or closed its engine."""
@@ -77,6 +96,7 @@ class Supervisor:
             self.forget(fd)
         os.close(self._program)
         self._program = -1
+        self.spawner.close()
         for mounted in list(self._mounts.values()):
             mounted.on_channel(mounted.fd)
         for task in list(self._tasks):
@@ -85,7 +105,8 @@ class Supervisor:
 
     def _take_leave(self) -> None:
         """Tell a program that waits for it that all that was attached is gone, and whether we go too."""
-        if self._control.fileno() < 0 or any(task.attached for task in self._tasks):
+        waited_for = any(task.attached for task in self._tasks) or self._thrown_away or self._removers
+        if self._control.fileno() < 0 or waited_for:
             return
         try:
             protocol.send(self._control, {"staying": bool(self._tasks)})
@@ -95,8 +116,10 @@ class Supervisor:
             self._control.close()
 
     def retire(self, task: Task) -> None:
-        """Forget a task that is over."""
+        """Forget a task that is over, and be ready for the next."""
         self._tasks.discard(task)
+        if task.is_container and self._program >= 0:
+            self.spawner.prepare()
 
     # -- orders ----------------------------------------------------------------------------------
 
@@ -109,7 +132,7 @@ class Supervisor:
         named = dict(zip(order["fds"], fds[1:], strict=True))
         try:
             self._carry_out(order, channel, named)
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 - one bad order must not end what others have started
             for descriptor in named.values():
                 _close_quietly(descriptor)
             reason = str(err) or type(err).__name__
@@ -132,27 +155,17 @@ class Supervisor:
                 fds["tree"] = self._holding.clone(order["rootfs"]["workspace"])
             self._tasks.add(Task(self, order, channel, fds))
 
-    def clone(self, order: dict[str, Any], fds: dict[str, int]) -> tuple[int, int]:
-        """Clone this process for ``order``: into new namespaces, or into a running container's pids."""
-        if order["op"] == "start":
-            flags = 0
-            for namespace in order["config"]["linux"]["namespaces"]:
-                flags |= process.CLONE_FLAG[namespace["type"]]
-            return process.clone(flags)
-        process.enter(fds["container"], process.CLONE_NEWPID)
-        pid = 1
-        try:
-            pid, pidfd = process.clone(0)
-        finally:
-            if pid:
-                process.enter(self._host_pids, process.CLONE_NEWPID)
-        return pid, pidfd
+    def throw_away(self, path: str, trash_dir: str) -> None:
+        """Take a container's directory away at once, and remove what was in it when nobody waits."""
+        place = trash.discard(path, trash_dir)
+        if place:
+            self._thrown_away.append(place)
 
-    def remove_tree(self, path: str, then: Callable[[], None]) -> None:
-        """Remove a container's directory and call ``then``; a big one is removed by a child meanwhile."""
+    def _empty_trash(self) -> None:
+        """Remove the oldest thing that was thrown away; a big one is removed by a child meanwhile."""
+        path = self._thrown_away.pop(0)
         if _is_small(path):
             trash.remove_tree(path)
-            then()
             return
         pid, pidfd = process.clone(0)
         if pid == 0:
@@ -160,14 +173,13 @@ class Supervisor:
                 trash.remove_tree(path)
             finally:
                 os._exit(0)
+        self._removers[pidfd] = pid
+        self.watch(pidfd, self._on_removed)
 
-        def on_removed(fd: int) -> None:
-            os.waitpid(pid, 0)
-            self.forget(fd)
-            os.close(fd)
-            then()
-
-        self.watch(pidfd, on_removed)
+    def _on_removed(self, fd: int) -> None:
+        self.forget(fd)
+        os.waitpid(self._removers.pop(fd), 0)
+        os.close(fd)
 
     def unmounted(self, fd: int) -> None:
         """Forget the mount whose channel was ``fd``."""
@@ -232,8 +244,16 @@ def main() -> None:
     os.set_inheritable(_CONTROL_FD, False)
     process.set_name(b"tinydocker")
     process.prctl(process.PR_SET_DUMPABLE, 0)
-    json.loads(json.dumps({}))  # what is loaded on first use is loaded before the first clone
+    # What is made on first use is made before the first clone, once for all children.
+    json.loads(json.dumps({}))
+    KernelError("", (), errno.ENOENT)
     gc.disable()
     gc.freeze()
     control = _socket.socket(fileno=_CONTROL_FD)
-    Supervisor(control, int(sys.argv[1]), sys.argv[2]).serve()
+    try:
+        Supervisor(control, int(sys.argv[1]), sys.argv[2]).serve()
+    except BaseException:
+        import traceback
+
+        protocol.send(control, {"crashed": traceback.format_exc()})
+        raise

@@ -13,11 +13,10 @@ import _socket
 import os
 import signal
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..store import names, records
-from . import child, kill, logs, protocol
+from . import kill, logs, protocol
 
 if TYPE_CHECKING:
     from .supervisor import Supervisor
@@ -44,11 +43,13 @@ class Task:
         self._failure: dict[str, Any] | None = None
         self._ready = self._started = False
         self._mark = 0
-        self._report, report_of_child = protocol.pair()
-        try:
-            self._clone(report_of_child)
-        finally:
-            report_of_child.close()
+        self.began = time.monotonic_ns()
+        if self.is_container:
+            started = loop.spawner.for_start(order["template"])
+        else:
+            started = loop.spawner.for_exec(fds["container"])
+        self.pid, self.pidfd, self._report = started.pid, started.pidfd, started.report
+        self._hand_over()
         loop.watch(self._report.fileno(), self.on_report)
         loop.watch(self.pidfd, self.on_exit)
         loop.watch(channel.fileno(), self.on_channel)
@@ -58,39 +59,32 @@ class Task:
     def _open_log(self, log: dict[str, Any] | None) -> logs.LogWriter | None:
         return logs.LogWriter(log["path"], log["max_bytes"], log["max_files"]) if log else None
 
-    def _clone(self, report: _socket.socket) -> None:
-        terminal = self.order["config"]["process"].get("terminal", False)
-        theirs = dict(self._fds)
-        ours: list[int] = []
-        if self._log and not terminal:
+    def _hand_over(self) -> None:
+        """Give the child its order and its descriptors, and keep what is the supervisor's."""
+        theirs = {name: self._fds.pop(name) for name in list(self._fds) if _is_for_child(name)}
+        if self._log and not self.order["terminal"]:
             for name in ("stdout", "stderr"):
-                reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-                os.set_blocking(writing, True)
-                theirs[name] = writing
-                ours.append(writing)
+                reading, theirs[name] = os.pipe2(os.O_CLOEXEC)
+                os.set_blocking(reading, False)
                 self._outputs[reading] = name.encode()
-        for name in ("stdin", "stdout", "stderr"):
-            if name not in theirs:
-                theirs[name] = self._loop.null_fd
+                self._loop.watch(reading, self.on_output)
         if self.order.get("init"):
-            self._verdict, writing = os.pipe2(os.O_CLOEXEC)
-            theirs["verdict"] = writing
-            ours.append(writing)
-        start = child.Start(self.order, theirs, report, self._loop.nofile)
-        self.began = time.monotonic_ns()
-        self.pid, self.pidfd = self._loop.clone(self.order, theirs)
-        if self.pid == 0:
-            child.run(start, child.START if self.is_container else child.EXEC)
-        for fd in ours:
-            os.close(fd)
-        for name in [n for n in self._fds if n in ("stdin", "stdout", "stderr", "container") or n.startswith("tree")]:
-            os.close(self._fds.pop(name))
-        for fd in self._outputs:
-            self._loop.watch(fd, self.on_output)
+            self._verdict, theirs["verdict"] = os.pipe2(os.O_CLOEXEC)
+        try:
+            message = {"config": self.order["config"], "rootfs": self.order.get("rootfs"), "attached": self.attached}
+            protocol.send(self._report, {**message, "fds": list(theirs)}, list(theirs.values()))
+        except BrokenPipeError:
+            pass  # it has ended, and what it has reported says why
+        finally:
+            for fd in theirs.values():
+                os.close(fd)
 
     def on_report(self, fd: int) -> None:
         """Hear from the child how far it has come."""
-        message, fds = protocol.receive(self._report)
+        try:
+            message, fds = protocol.receive(self._report)
+        except ConnectionResetError:  # it ended before it had read its order
+            message, fds = None, []
         if message is None:
             self._loop.forget(fd)
             self._report.close()
@@ -156,10 +150,15 @@ class Task:
         os.close(fd)
 
     def on_channel(self, fd: int) -> None:
-        """End what the program has let go of: nothing else ever comes on a channel.
+        """Give an ended container's lock back where the program asks to keep it, else end what it has let go of.
 
         Our end stays open until all is done: the program may be waiting for that.
         """
+        if self.ended and protocol.is_pending(self._channel):
+            protocol.receive(self._channel)
+            self.order["remove"] = "never"
+            self._answer({"kept": True}, [self._fds["lock"]])
+            return
         self._loop.forget(fd)
         self.release()
 
@@ -250,25 +249,24 @@ class Task:
         """Give back all that was held, with ``remove`` the directory and the name too; then say ``last``."""
         if remove and self.directory:
             names.release(self.order["name_link"], self.order["id"])
-            self._loop.remove_tree(self.directory, partial(self._finish, last))
-        else:
-            self._finish(last)
-
-    def _finish(self, last: protocol.Message) -> None:
+            self._loop.throw_away(self.directory, self.order["trash"])
         for held in self._fds.values():
             os.close(held)
         self._fds.clear()
         if self._verdict >= 0:
             os.close(self._verdict)
-            self._verdict = -1
-        self._loop.retire(self)
         if last:
             self._answer(last, [])
         self._loop.forget(self._channel.fileno())
         self._channel.close()
+        self._loop.retire(self)
 
     def _answer(self, message: protocol.Message, fds: list[int]) -> None:
         try:
             protocol.send(self._channel, message, fds)
         except OSError:
             pass  # the program is gone, or has let go
+
+
+def _is_for_child(name: str) -> bool:
+    return name in ("stdin", "stdout", "stderr", "container", "tree") or name.startswith("tree:")

@@ -40,6 +40,11 @@ class ContainerDir:
         return f"{self.path}/log"
 
     @property
+    def log_lock(self) -> str:
+        """Held by a program that writes the log itself, for as long as it may write more."""
+        return f"{self.path}/log.lock"
+
+    @property
     def upper(self) -> str:
         """The upper directory of its overlay."""
         return f"{self.path}/upper"
@@ -109,7 +114,9 @@ class ContainerDir:
     def _runs(self, state: dict[str, Any]) -> bool:
         if state.get("boot_id") != records.boot_id():
             return False
-        return bool(records.process_start_time(state["pid"]) == state["start_time"])
+        if records.process_start_time(state["pid"]) == state["start_time"]:
+            return True
+        return self.is_claimed()  # it has been reaped, and its supervisor is about to record the end
 
     def is_claimed(self) -> bool:
         """Tell whether a living program or supervisor answers for the container."""
