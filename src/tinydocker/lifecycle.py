@@ -74,6 +74,7 @@ class Lifecycle(Fluent):
         self._held = ExitStack()
         self._stdin: IO[bytes] | None = None
         self._owner = 0
+        self._entered = False
         self._last_code: int | None = None
 
     def _with(self: C, **options: Any) -> C:
@@ -100,9 +101,12 @@ class Lifecycle(Fluent):
         return f"<container {self._made.name} ({self._made.directory.id}) of {what}>"
 
     def __enter__(self: C) -> C:
-        if self._made:
-            raise TinydockerError(f"{self!r} exists already: enter a value, such as its copy by a with_ method")
-        return self.start()
+        if self._entered or (self._made and self._owner != os.getpid()):
+            raise TinydockerError(f"{self!r} is entered already, or belongs to another: enter a with_ copy of it")
+        if self.status != "running":
+            self.start()
+        self._entered = True
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -57,8 +57,8 @@ def test_an_error_in_the_block_travels_on_and_removes_it(engine, busybox_dir):
 
 
 def test_without_auto_remove_leaving_the_block_stops_and_keeps_it(engine, busybox_dir):
-    with up(engine.container(busybox_dir, UP, name="kept", auto_remove=False).start()):
-        pass
+    with engine.container(busybox_dir, UP, name="kept", auto_remove=False) as container:
+        up(container)
     again = engine.get("kept")
     assert (again.status, again.returncode, again.logs()) == ("exited", 3, "up\nbye\n")
     again.remove()
@@ -226,9 +226,10 @@ def test_removing_twice_is_an_error_that_says_it_is_gone(engine, busybox_dir):
 def test_a_handle_that_was_never_closed_warns(engine, busybox_dir):
     container = engine.container(busybox_dir, FOREVER).start()
     with Awaited(container.pid) as init:
-        with pytest.warns(ResourceWarning, match="never closed"):
+        with pytest.warns(ResourceWarning) as warned:
             del container
             gc.collect()
+        assert any("never closed" in str(warning.message) for warning in warned)
         engine.close()
         assert init.has_ended()
 
@@ -268,7 +269,7 @@ def test_stopping_what_is_just_ending_never_fails(engine, busybox_dir):
     base = engine.container(busybox_dir, ["true"])
     for _ in range(60):
         container = base.with_command(["true"]).start()
-        assert container.stop() in (0, -15)
+        assert container.stop() == 0
         container.close()
 
 
