@@ -57,6 +57,8 @@ def _left(root: Path, allowed: Collection[str]) -> Iterator[Path]:
             yield entry
             continue
         for thing in _entries(entry):
+            if thing.name == ".lock":  # a mutex stays as long as the directory that it guards
+                continue
             if SKELETON[entry.name] not in allowed or not _complete(thing):
                 yield thing
 

@@ -103,7 +103,7 @@ class Lifecycle(Fluent):
     def __enter__(self: C) -> C:
         if self._entered or (self._made and self._owner != os.getpid()):
             raise TinydockerError(f"{self!r} is entered already, or belongs to another: enter a with_ copy of it")
-        if self.status != "running":
+        if self._started is None:
             self.start()
         self._entered = True
         return self
@@ -114,8 +114,14 @@ class Lifecycle(Fluent):
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_owner", 0) == os.getpid() and not self._spec.detach:
-            warnings.warn(f"{self!r} was never closed: use `with`, or call remove()", ResourceWarning, stacklevel=2)
+        if not getattr(self, "_owner", 0):
+            return
+        try:
+            if self._owner == os.getpid() and not self._spec.detach:
+                warnings.warn(f"{self!r} was never closed: use `with`, or call remove()", ResourceWarning, stacklevel=2)
+        finally:
+            if self._started:
+                _close_started(self._started, waiting=False)
 
     # -- its life --------------------------------------------------------------------------------
 
@@ -332,9 +338,7 @@ class Lifecycle(Fluent):
         if self._stdin:
             self._stdin.close()
         if started:
-            _close_started(started, detached=self._spec.detach)
-            if self._made and not os.path.isdir(self._made.directory.path):
-                names.release(f"{self._opened_engine().paths.names}/{self._made.name}", self._made.directory.id)
+            _close_started(started, waiting=not self._spec.detach)
         if self._made:
             self._made.release()
         self._owner = 0
@@ -425,11 +429,12 @@ def _claimed(directory: ContainerDir, container: Lifecycle) -> int:
         raise InUse(f"{container!r} belongs to another program, which has not let it go") from None
 
 
-def _close_started(started: starting.Started, *, detached: bool = False) -> None:
-    if detached:
-        started.channel.forget()
-    else:
+def _close_started(started: starting.Started, *, waiting: bool = True) -> None:
+    """Let go of a start, ``waiting`` until what goes with it is gone; a detached container never does."""
+    if waiting:
         started.channel.close()
+    else:
+        started.channel.forget()
     os.close(started.pidfd)
     if started.terminal is not None:
         os.close(started.terminal)

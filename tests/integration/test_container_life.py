@@ -183,13 +183,25 @@ def test_a_running_container_is_not_started_twice_nor_removed_without_force(engi
         assert container.status == "removed"
 
 
-def test_entering_what_exists_is_an_error_and_harms_nothing(engine, busybox_dir):
-    with engine.container(busybox_dir, FOREVER) as container:
-        with pytest.raises(td.TinydockerError, match="exists already"), container:
-            pass
+def test_entering_what_is_entered_is_an_error_and_harms_nothing(engine, busybox_dir):
+    with engine.container(busybox_dir, FOREVER, name="web") as container:
+        for handle in (container, engine.get("web")):
+            with pytest.raises(td.TinydockerError, match="entered already"), handle:
+                pass
         with pytest.raises(td.TinydockerError, match="exists already"):
             container.create()
         assert container.status == "running"
+
+
+def test_what_was_created_or_started_is_entered_for_its_end_and_runs_once(engine, busybox_dir):
+    script = ["sh", "-c", "echo x >> /count; wc -l < /count"]
+    for container in (engine.container(busybox_dir, script).create(), engine.container(busybox_dir, script).start()):
+        if container.status != "created":
+            container.wait()
+        with container as entered:
+            assert entered is container
+            assert container.wait() == 0 and container.logs() == "1\n"
+        assert container.status == "removed"
 
 
 def test_what_needs_a_running_container_says_so(engine, busybox_dir):

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_output()
         code = _BROKEN_PIPE
-    except Exception as err:
+    except Exception as err:  # noqa: BLE001 - the last resort: one line and a code, whatever it is
         if debugging:
             import traceback
 

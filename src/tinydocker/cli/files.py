@@ -86,8 +86,8 @@ COMMANDS = {
         commit,
         least=1,
         most=2,
-        notes="ARCHIVE is NAME.tar in the working directory unless given; .tar.gz, .tar.bz2, .tar.xz and .tar.zst compress."
-        "\nWhat is in volumes, /proc, /sys and /dev is left out.",
+        notes="ARCHIVE is NAME.tar in the working directory unless given; .gz, .bz2, .xz and .zst behind it compress.\n"
+        "What is in volumes, /proc, /sys and /dev is left out.",
     ),
     "export": Command(
         "CONTAINER",

@@ -97,7 +97,7 @@ def _all_at_once(names: list[str], action: Callable[[str], str]) -> Callable[[st
     def carry_out(name: str) -> None:
         try:
             outcomes[name] = action(name)
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 - raised again by whoever waits for it
             outcomes[name] = err
 
     threads = {name: threading.Thread(target=carry_out, args=(name,), daemon=True) for name in names}

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from ..errors import TinydockerError
 from . import messages
 from .parser import Values
 
@@ -48,7 +49,7 @@ class Session:
         for name in names:
             try:
                 said = action(name)
-            except Exception as err:
+            except (TinydockerError, OSError) as err:
                 messages.report(err)
                 code = 1
             else:

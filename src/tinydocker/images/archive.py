@@ -18,9 +18,9 @@ from typing import Any, Protocol
 from ..errors import NotSupported
 
 # What is read from a compressed file at once, and the pieces its content is handed on in: large
-# enough that threads seldom meet, small enough to stay in the processor's cache.
+# enough that threads seldom meet, small enough that a few of them are little memory.
 _INPUT = 128 << 10
-_OUTPUT = 512 << 10
+_OUTPUT = 1 << 20
 # xz -9 needs 65 MiB. A stream that asks for more than this is an attack, or needs to be told to.
 _XZ_MEMORY = 512 << 20
 

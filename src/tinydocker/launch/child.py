@@ -114,7 +114,8 @@ def _loopback_up() -> None:
 
 def bound_capabilities(start: Start) -> None:
     """Give up for good what no command of this container may ever have."""
-    capabilities.drop_bounding(capabilities.mask_of(start.template["bounding"]))
+    kept = start.template["bounding"] if start.template else start.process["capabilities"].get("bounding", ())
+    capabilities.drop_bounding(capabilities.mask_of(kept))
 
 
 def await_order(start: Start) -> None:
@@ -296,6 +297,7 @@ EXEC = (
     ("leave the supervisor", leave_supervisor),
     ("await the order", await_order),
     ("join the container", join),
+    ("bound the capabilities", bound_capabilities),
     ("look up the user", find_user),
     *_COMMAND,
 )

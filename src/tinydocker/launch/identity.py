@@ -77,9 +77,9 @@ def look_up(root_fd: int, user: dict[str, Any]) -> Identity:
     if uid is None:
         raise UnknownUser(f"no user {os.fsdecode(name)!r} in its /etc/passwd")
     groups = [int(g) for g in user.get("additionalGids", ())]
-    by_membership = not group and (bool(wanted) or not user.get("gid"))
     named_gid = _number(group)
-    for row in _rows(root_fd, "etc/group"):
+    by_membership = bool(wanted) and not group
+    for row in _rows(root_fd, "etc/group") if by_membership or (group and named_gid is None) else ():
         if len(row) < 4 or (number := _number(row[2])) is None:
             continue
         if group and named_gid is None and row[0] == group:

@@ -18,19 +18,21 @@ from typing import Any
 from ..linux import process
 from . import child, protocol
 
-_IDLE_MS = 1
+_IDLE_MS = 5
 _KEPT_S = 30.0
 
 
 class Child:
     """A process that waits for its order on ``report``."""
 
-    __slots__ = ("pid", "pidfd", "report")
+    __slots__ = ("mount_namespace", "pid", "pidfd", "report")
 
-    def __init__(self, pid: int, pidfd: int, report: _socket.socket) -> None:
+    def __init__(self, pid: int, pidfd: int, report: _socket.socket, mount_namespace: int = -1) -> None:
+        """``mount_namespace`` keeps it from being taken apart while the process's end is waited for."""
         self.pid = pid
         self.pidfd = pidfd
         self.report = report
+        self.mount_namespace = mount_namespace
 
     def is_alive(self) -> bool:
         """Tell whether it has not ended; what it has reported is still to be read."""
@@ -43,6 +45,7 @@ class Child:
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         os.close(self.pidfd)
+        os.close(self.mount_namespace)
         self.report.close()
 
 
@@ -113,7 +116,8 @@ class Spawner:
             pid, pidfd = process.clone(flags)
             if pid == 0:
                 child.run(child.Start(theirs, template, self._nofile), steps)
-            return Child(pid, pidfd, ours)
+            namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) if template else -1
+            return Child(pid, pidfd, ours, namespace)
         except BaseException:
             ours.close()
             raise

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import KernelError
-from ..linux import process
+from ..linux import capabilities, process
 from ..store import records, trash
 from . import protocol
 from .holding import HoldingNamespace
@@ -46,7 +46,7 @@ class Supervisor:
         self._handlers: dict[int, Callable[[int], object]] = {}
         self._tasks: set[Task] = set()
         self._mounts: dict[int, Mount] = {}
-        self._thrown_away: list[str] = []
+        self._later: list[Callable[[], object]] = []
         self._removers: dict[int, int] = {}
         self._holding = HoldingNamespace(scratch)
         self._program = os.pidfd_open(program_pid)
@@ -67,7 +67,7 @@ class Supervisor:
 
     def serve(self) -> None:
         """Work until the program is gone and nothing is left to watch or to remove."""
-        while self._program >= 0 or self._tasks or self._thrown_away or self._removers:
+        while self._program >= 0 or self._tasks or self._later or self._removers:
             wait_ms = self._wait_ms()
             events = self._epoll.poll(None if wait_ms is None else wait_ms / 1000)
             for fd, _ in events:
@@ -80,13 +80,19 @@ class Supervisor:
                 self._take_leave()
 
     def _wait_ms(self) -> int | None:
-        if self._thrown_away:
+        """Return how long to wait for an event before an idle moment is used; None for ever.
+
+        While a start is on its way nothing else may take the time that its program waits for.
+        """
+        if any(task.is_starting for task in self._tasks):
+            return None
+        if self._later:
             return 0
         return self.spawner.wait_ms() if self._program >= 0 else None
 
     def _use_idle_moment(self) -> None:
-        if self._thrown_away:
-            self._empty_trash()
+        if self._later:
+            self._later.pop(0)()
         else:
             self.spawner.idle()
 
@@ -105,7 +111,7 @@ class Supervisor:
 
     def _take_leave(self) -> None:
         """Tell a program that waits for it that all that was attached is gone, and whether we go too."""
-        waited_for = any(task.attached for task in self._tasks) or self._thrown_away or self._removers
+        waited_for = any(task.attached for task in self._tasks) or self._later or self._removers
         if self._control.fileno() < 0 or waited_for:
             return
         try:
@@ -159,11 +165,14 @@ class Supervisor:
         """Take a container's directory away at once, and remove what was in it when nobody waits."""
         place = trash.discard(path, trash_dir)
         if place:
-            self._thrown_away.append(place)
+            self.later(partial(self._remove, place))
 
-    def _empty_trash(self) -> None:
-        """Remove the oldest thing that was thrown away; a big one is removed by a child meanwhile."""
-        path = self._thrown_away.pop(0)
+    def later(self, act: Callable[[], object]) -> None:
+        """Call ``act`` when nothing else is to be done; before the supervisor leaves in any case."""
+        self._later.append(act)
+
+    def _remove(self, path: str) -> None:
+        """Remove a tree; a big one is removed by a child meanwhile."""
         if _is_small(path):
             trash.remove_tree(path)
             return
@@ -247,6 +256,7 @@ def main() -> None:
     # What is made on first use is made before the first clone, once for all children.
     json.loads(json.dumps({}))
     KernelError("", (), errno.ENOENT)
+    capabilities.last()
     gc.disable()
     gc.freeze()
     control = _socket.socket(fileno=_CONTROL_FD)

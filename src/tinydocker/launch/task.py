@@ -13,8 +13,10 @@ import _socket
 import os
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..errors import TinydockerError
 from ..store import names, records
 from . import kill, logs, protocol
 
@@ -49,10 +51,16 @@ class Task:
         else:
             started = loop.spawner.for_exec(fds["container"])
         self.pid, self.pidfd, self._report = started.pid, started.pidfd, started.report
+        self._mount_namespace = started.mount_namespace
         self._hand_over()
         loop.watch(self._report.fileno(), self.on_report)
         loop.watch(self.pidfd, self.on_exit)
         loop.watch(channel.fileno(), self.on_channel)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether its command does not run yet."""
+        return not self._started and not self.ended
 
     # -- the start -------------------------------------------------------------------------------
 
@@ -107,17 +115,26 @@ class Task:
     def _announce(self) -> None:
         self._started = True
         started = time.time()
-        if self.is_container:
-            start_time = records.process_start_time(self.pid)
-            self._record({"status": "running", "pid": self.pid, "start_time": start_time, "started": started})
-        else:
-            self._mark = kill.mark_of(self.pid)
         fds = [self.pidfd]
         if "terminal" in self._fds:
             fds.append(self._fds["terminal"])
+        if self.is_container and not self._is_one_shot:
+            self._record_running(started)
         self._answer({"started": {"pid": self.pid, "at": started}}, fds)
+        if self.is_container and self._is_one_shot:
+            self._record_running(started)  # its program waits for the end, and asks nothing before
+        if not self.is_container:
+            self._mark = kill.mark_of(self.pid)
         if "terminal" in self._fds and not self._log:
             os.close(self._fds.pop("terminal"))
+
+    @property
+    def _is_one_shot(self) -> bool:
+        return self.attached and self.order.get("remove") == "at_end"
+
+    def _record_running(self, started: float) -> None:
+        start_time = records.process_start_time(self.pid)
+        self._record({"status": "running", "pid": self.pid, "start_time": start_time, "started": started})
 
     def _record(self, state: dict[str, Any]) -> None:
         if self.directory:
@@ -240,6 +257,14 @@ class Task:
             self._record({"status": "exited", "returncode": 125, "finished": time.time(), "error": failure})
         self._dissolve({"failed": failure}, remove=remove)
 
+    def _release_later_name(self) -> None:
+        """Release the name that the container was given after its start, if it was."""
+        try:
+            name = records.read(f"{self.directory}/record.json")["name"]
+        except (OSError, TinydockerError):
+            return  # it was replaced, or is damaged: reconciliation sees to the rest
+        names.release(f"{os.path.dirname(self.order['name_link'])}/{name}", self.order["id"])
+
     def _close_log(self) -> None:
         if self._log:
             self._log.close()
@@ -248,7 +273,8 @@ class Task:
     def _dissolve(self, last: protocol.Message, *, remove: bool) -> None:
         """Give back all that was held, with ``remove`` the directory and the name too; then say ``last``."""
         if remove and self.directory:
-            names.release(self.order["name_link"], self.order["id"])
+            if not names.release(self.order["name_link"], self.order["id"]):
+                self._release_later_name()
             self._loop.throw_away(self.directory, self.order["trash"])
         for held in self._fds.values():
             os.close(held)
@@ -259,6 +285,8 @@ class Task:
             self._answer(last, [])
         self._loop.forget(self._channel.fileno())
         self._channel.close()
+        if self._mount_namespace >= 0:
+            self._loop.later(partial(os.close, self._mount_namespace))
         self._loop.retire(self)
 
     def _answer(self, message: protocol.Message, fds: list[int]) -> None:

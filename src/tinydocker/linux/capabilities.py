@@ -5,11 +5,10 @@ Source: capabilities(7), capset(2).
 
 from __future__ import annotations
 
-import errno
+import functools
 import struct
 from collections.abc import Iterable
 
-from ..errors import KernelError
 from ._libc import BYTES, numbered
 from .process import PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, PR_CAPBSET_DROP, prctl
 
@@ -35,16 +34,18 @@ def mask_of(names: Iterable[str]) -> int:
     return mask
 
 
+@functools.cache
+def last() -> int:
+    """Return the number of the last capability that this kernel has."""
+    with open("/proc/sys/kernel/cap_last_cap", "rb") as file:
+        return int(file.read())
+
+
 def drop_bounding(keep: int) -> None:
     """Take every capability that is not in ``keep`` out of the bounding set, for good."""
-    for number in range(64):
+    for number in range(last() + 1):
         if not keep >> number & 1:
-            try:
-                prctl(PR_CAPBSET_DROP, number)
-            except KernelError as err:
-                if err.errno == errno.EINVAL:  # past the last one that this kernel has
-                    return
-                raise
+            prctl(PR_CAPBSET_DROP, number)
 
 
 def clear_ambient() -> None:

@@ -64,10 +64,12 @@ def holder(names_dir: str, name: str) -> str | None:
         return None
 
 
-def release(link: str, container_id: str) -> None:
-    """Give the name ``link`` back, if it still stands for ``container_id``."""
+def release(link: str, container_id: str) -> bool:
+    """Give the name ``link`` back, if it still stands for ``container_id``; tell whether it did."""
     try:
-        if os.readlink(link) == container_id:
-            os.unlink(link)
+        if os.readlink(link) != container_id:
+            return False
+        os.unlink(link)
     except FileNotFoundError:
-        pass
+        return False
+    return True

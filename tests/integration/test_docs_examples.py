@@ -1,0 +1,39 @@
+"""Every block of the documentation and of the README does what the page says."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import docpages
+import engineroots
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    page
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    if docpages.blocks(page.read_text(encoding="utf-8"))
+]
+
+
+@pytest.mark.needs("root", "overlay", "busybox")
+@pytest.mark.leaves("images", "volumes")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_does_what_it_says(page: Path, busybox: Path, roots: engineroots.Roots, tmp_path: Path) -> None:
+    shutil.copy(busybox, tmp_path / "busybox.tar.xz")
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [sys.executable, docpages.__file__, page],
+        cwd=tmp_path,
+        env={**os.environ, **roots.environment(), "PATH": path, "HOME": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
