@@ -108,7 +108,7 @@ class Container(Lifecycle):
 
     def resize(self, rows: int, columns: int) -> None:
         """Tell its terminal its size."""
-        if self._started and self._started.terminal is not None:
+        if self._started and self._started.terminal >= 0:
             resize(self._started.terminal, rows, columns)
 
     @overload

@@ -154,8 +154,8 @@ class Lifecycle(Fluent):
             streams.close()
             raise
         streams.close_theirs()
-        terminal = self._started.terminal if self._started else None
-        if terminal is not None:
+        terminal = self._started.terminal if self._started else -1
+        if terminal >= 0:
             self._stdin = os.fdopen(os.dup(terminal), "wb", buffering=0)
         elif "stdin" in streams.ours:
             self._stdin = os.fdopen(streams.ours["stdin"], "wb", buffering=0)
@@ -190,10 +190,11 @@ class Lifecycle(Fluent):
         streams.close_theirs()
         started = self._started
         assert started and self._made
-        terminal = None if started.terminal is None else os.dup(started.terminal)
+        terminal = os.dup(started.terminal) if started.terminal >= 0 else None
         arguments = self._made.record["config"]["process"]["args"]
+        pidfd = os.dup(started.pidfd) if started.pidfd >= 0 else -1
         return ContainerProcess(
-            arguments, started.channel, started.pid, os.dup(started.pidfd), text=text, terminal=terminal, **streams.ours
+            arguments, started.channel, started.pid, pidfd, text=text, terminal=terminal, **streams.ours
         )
 
     def _launch(self, streams: Mapping[str, int], *, logged: bool, one_shot: bool = False) -> None:
@@ -212,8 +213,10 @@ class Lifecycle(Fluent):
             remove = "never"
             if self._spec.auto_remove:
                 remove = "at_end" if one_shot or self._spec.detach else "at_close"
+            # Who only waits for the end hears of a failed start then, and of a successful one not at all.
+            announced = not one_shot or self._spec.tty
             try:
-                self._started = starting.start(
+                channel = starting.order(
                     engine,
                     made,
                     self._spec,
@@ -222,7 +225,9 @@ class Lifecycle(Fluent):
                     remove=remove,
                     first=first,
                     leases=rootfs.leases,
+                    announced=announced,
                 )
+                self._started = starting.await_start(channel) if announced else starting.Started(channel)
             except BaseException:
                 if first:
                     self._forget_failed()
@@ -435,6 +440,6 @@ def _close_started(started: starting.Started, *, waiting: bool = True) -> None:
         started.channel.close()
     else:
         started.channel.forget()
-    os.close(started.pidfd)
-    if started.terminal is not None:
-        os.close(started.terminal)
+    for fd in (started.pidfd, started.terminal):
+        if fd >= 0:
+            os.close(fd)

@@ -39,10 +39,9 @@ def run(
     container = Container(image, command, engine=engine, **options)
     try:
         process = container._start_process(PIPE if input is not None else None, PIPE, PIPE, text, one_shot=True)
+        return process.complete(input, timeout, check)
     except (CommandNotFound, CommandNotExecutable) as err:
         return _not_run(container, err, text=text, check=check)
-    try:
-        return process.complete(input, timeout, check)
     except ContainerTimeout as err:
         err.what = container
         raise

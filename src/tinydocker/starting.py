@@ -160,16 +160,15 @@ def _host_resolvers() -> str:
 
 @attrs.frozen
 class Started:
-    """What the supervisor has answered to a start."""
+    """An ordered start: its channel and, where they were asked for, the supervisor's answers."""
 
     channel: Channel
-    pid: int
-    pidfd: int
-    started: float
-    terminal: int | None
+    pid: int = 0
+    pidfd: int = -1
+    terminal: int = -1
 
 
-def start(
+def order(
     engine: Engine,
     made: Made,
     spec: ContainerSpec,
@@ -179,9 +178,11 @@ def start(
     logged: bool,
     remove: str,
     first: bool,
-) -> Started:
-    """Order the start and wait until the command runs; ``streams`` are the child's ends.
+    announced: bool = True,
+) -> Channel:
+    """Order the start and return its channel; ``streams`` are the child's ends.
 
+    With ``announced`` an answer tells when the command runs, or why not; without, only the end is told.
     ``remove`` says who removes it: the supervisor ``at_end`` or ``at_close`` of the channel, or
     ``never``. A ``first`` start that fails leaves nothing.
     """
@@ -210,18 +211,23 @@ def start(
             "attached": not spec.detach,
             "remove": remove,
             "undo": "remove" if first else "record",
+            "announced": announced,
             "durable": not spec.auto_remove,
             "log": log if logged else None,
         }
-        channel = engine._order(order, fds)
+        return engine._order(order, fds)
+
+
+def await_start(channel: Channel) -> Started:
+    """Wait until the command of an ordered start runs."""
     try:
         message, received = channel.answer()
     except BaseException:
         channel.close()
         raise
     started = message["started"]
-    terminal = received[1] if len(received) > 1 else None
-    return Started(channel, started["pid"], received[0], started["at"], terminal)
+    terminal = received[1] if len(received) > 1 else -1
+    return Started(channel, started["pid"], received[0], terminal)
 
 
 def _rootfs(made: Made) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class Channel:
             message = None
         if message is None:
             raise self._client.died()
+        if "failed" in message:
+            raise _as_error(message["failed"])
         report: dict[str, Any] = message["ended"]
         return report
 

@@ -118,19 +118,14 @@ class Task:
         fds = [self.pidfd]
         if "terminal" in self._fds:
             fds.append(self._fds["terminal"])
-        if self.is_container and not self._is_one_shot:
+        if self.is_container:
             self._record_running(started)
-        self._answer({"started": {"pid": self.pid, "at": started}}, fds)
-        if self.is_container and self._is_one_shot:
-            self._record_running(started)  # its program waits for the end, and asks nothing before
-        if not self.is_container:
+        else:
             self._mark = kill.mark_of(self.pid)
+        if self.order.get("announced", True):
+            self._answer({"started": {"pid": self.pid}}, fds)
         if "terminal" in self._fds and not self._log:
             os.close(self._fds.pop("terminal"))
-
-    @property
-    def _is_one_shot(self) -> bool:
-        return self.attached and self.order.get("remove") == "at_end"
 
     def _record_running(self, started: float) -> None:
         start_time = records.process_start_time(self.pid)
