@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .errors import *  # noqa: F403 - its __all__ is the tree of errors
     from .image import Image as Image
-    from .images.diff import Change as Change
+    from .image_store.diff import Change as Change
     from .inspection import Process as Process
     from .one_shot import run as run
     from .process import DEVNULL as DEVNULL
@@ -43,7 +43,7 @@ _HOMES: dict[str, Sequence[str]] = {
     "engine": ("Engine",),
     "errors": errors.__all__,
     "image": ("Image",),
-    "images.diff": ("Change",),
+    "image_store.diff": ("Change",),
     "inspection": ("Process",),
     "process": ("DEVNULL", "PIPE", "STDOUT", "Completed", "ContainerProcess", "Usage"),
     "rootpath": ("RootPath",),

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, overload
 from . import content, execution, inspection, logreader, transfer
 from .errors import ContainerNotRunning, NotSupported
 from .image import Image
-from .images import diff, pack
+from .image_store import diff, pack
 from .launch.logs import LogWriter
 from .launch.terminal import resize
 from .lifecycle import Lifecycle
@@ -22,7 +22,7 @@ from .store import locks
 from .workspace import Workspace, archive_path, forked_from
 
 if TYPE_CHECKING:
-    from .images.diff import Change
+    from .image_store.diff import Change
     from .inspection import Process
 
 

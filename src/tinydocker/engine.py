@@ -159,7 +159,7 @@ class Engine:
                 removed.append(f"image {image.id[:12]} ({', '.join(image.sources)})")
                 if not dry_run:
                     image.remove()
-        return removed + reconcile.reconcile(self.paths, dry_run=dry_run)
+        return removed + self._tidy(dry_run=dry_run)
 
     # -- its life --------------------------------------------------------------------------------
 
@@ -172,9 +172,17 @@ class Engine:
                 self.paths.ensure()
                 os.makedirs(f"{self.paths.run_root}/rootfs", 0o700, exist_ok=True)
                 _make_scaffold(self.paths.scaffold)
-                reconcile.reconcile(self.paths)
+                self._tidy(dry_run=False)
                 self._opened = True
         return self
+
+    def _tidy(self, *, dry_run: bool) -> list[str]:
+        from .image_store.catalogue import Catalogue
+
+        found = reconcile.reconcile(self.paths, dry_run=dry_run)
+        if not dry_run:
+            Catalogue(self.paths).sweep()
+        return found
 
     def prepare(self) -> None:
         """Start the supervisor now, so that the first container does not wait the 15 ms that it takes."""

@@ -12,8 +12,8 @@ import attrs
 
 from . import engine as engines
 from .errors import ImageNotFound, InvalidSpec, NotSupported, TinydockerError
-from .images.catalogue import Catalogue
-from .images.imagerecord import ImageRecord
+from .image_store.catalogue import Catalogue
+from .image_store.imagerecord import ImageRecord
 from .oci.image_config import ImageConfig
 
 if TYPE_CHECKING:

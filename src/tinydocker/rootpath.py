@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 from typing import IO, Any
 
-from .images import inroot
+from .image_store import inroot
 
 __all__ = ["RootPath"]
 

@@ -17,9 +17,9 @@ import stat
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from .images import inroot
-from .images.copy import copy_data, directory_below
-from .images.walk import DIRECTORY_FLAGS, PATH_FLAGS, Descent, Entry, plain_xattrs, reopen, walk, xattrs
+from .image_store import inroot
+from .image_store.copy import copy_data, directory_below
+from .image_store.walk import DIRECTORY_FLAGS, PATH_FLAGS, Descent, Entry, plain_xattrs, reopen, walk, xattrs
 from .rootpath import Provider, RootPath
 
 __all__ = ["get", "put"]

@@ -15,9 +15,9 @@ import attrs
 
 from . import engine as engines
 from .errors import InUse, InvalidSpec, NotSupported, TinydockerError
-from .images import diff, pack
-from .images.copy import copy_layer
-from .images.diff import Change
+from .image_store import diff, pack
+from .image_store.copy import copy_layer
+from .image_store.diff import Change
 from .rootpath import RootPath
 from .spec.parse import parse_size
 from .store import locks, trash

@@ -12,6 +12,7 @@ import pytest
 
 import docpages
 import engineroots
+import tinydocker
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -24,7 +25,9 @@ PAGES = [
 @pytest.mark.needs("root", "overlay", "busybox")
 @pytest.mark.leaves("images", "volumes")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_a_page_does_what_it_says(page: Path, busybox: Path, roots: engineroots.Roots, tmp_path: Path) -> None:
+def test_a_page_does_what_it_says(
+    page: Path, busybox: Path, roots: engineroots.Roots, engine: tinydocker.Engine, tmp_path: Path
+) -> None:
     shutil.copy(busybox, tmp_path / "busybox.tar.xz")
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
@@ -36,4 +39,7 @@ def test_a_page_does_what_it_says(page: Path, busybox: Path, roots: engineroots.
         text=True,
         timeout=100,
     )
+    if "```console" in page.read_text(encoding="utf-8"):
+        for container in engine.containers(status="exited"):  # which the command line keeps, as docker does
+            container.remove()
     assert done.returncode == 0, done.stdout + done.stderr

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from tinydocker.errors import NotSupported
-from tinydocker.images.archive import ArchiveDamaged
-from tinydocker.images.unpack import Unpacked, unpack
+from tinydocker.image_store.archive import ArchiveDamaged
+from tinydocker.image_store.unpack import Unpacked, unpack
 
 pytestmark = pytest.mark.needs("root", tool="tar")
 

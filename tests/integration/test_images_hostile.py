@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from tinydocker.errors import TinydockerError
-from tinydocker.images.archive import ArchiveDamaged
-from tinydocker.images.unpack import unpack
+from tinydocker.image_store.archive import ArchiveDamaged
+from tinydocker.image_store.unpack import unpack
 
 pytestmark = pytest.mark.needs("root")
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tinydocker.errors import ImageCorrupt, ImageNotFound, InUse, InvalidSpec, NotSupported, StateCorrupt
-from tinydocker.images.catalogue import Catalogue
-from tinydocker.images.layers import Lease
+from tinydocker.image_store.catalogue import Catalogue
+from tinydocker.image_store.layers import Lease
 from tinydocker.store import records
 from tinydocker.store.paths import Paths
 
@@ -145,7 +145,7 @@ def test_what_is_missing_or_holds_images_is_said_so(store: Catalogue, paths: Pat
 
 PROGRAM = """
 import sys
-from tinydocker.images.catalogue import Catalogue
+from tinydocker.image_store.catalogue import Catalogue
 from tinydocker.store.paths import Paths
 catalogue = Catalogue(Paths(sys.argv[1], sys.argv[2]))
 made = catalogue.layers.add

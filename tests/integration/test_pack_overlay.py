@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from exchanging import exchanging
-from tinydocker.images.copy import copy_layer
-from tinydocker.images.diff import changes
-from tinydocker.images.pack import pack, pack_layer
+from tinydocker.image_store.copy import copy_layer
+from tinydocker.image_store.diff import changes
+from tinydocker.image_store.pack import pack, pack_layer
 
 pytestmark = pytest.mark.needs("root", "overlay")
 
@@ -97,7 +97,7 @@ def test_what_was_made_and_taken_away_again_is_no_difference(overlay):
     assert overlay.told() == []
 
 
-PACK = "import os, sys; from tinydocker.images.pack import pack; pack(os.open('.', os.O_PATH), sys.argv[1])"
+PACK = "import os, sys; from tinydocker.image_store.pack import pack; pack(os.open('.', os.O_PATH), sys.argv[1])"
 
 
 def test_a_merged_root_is_packed_as_gnu_tar_packs_it(overlay, tmp_path):
@@ -185,7 +185,7 @@ def test_a_copy_that_fails_leaves_nothing(overlay):
     assert os.listdir(copy) == ["already"]
     overlay.shell("mkdir a; dd if=/dev/zero of=a/big bs=1M count=8 status=none")
     script = 'mount -t tmpfs -o size=4m x "$0" && ! "$1" -c "$2" "$3" "$0/copy" 2>/dev/null && ls -A "$0"'
-    code = "import sys; from tinydocker.images.copy import copy_layer; copy_layer(*sys.argv[1:])"
+    code = "import sys; from tinydocker.image_store.copy import copy_layer; copy_layer(*sys.argv[1:])"
     command = ["unshare", "--mount", "sh", "-c", script, overlay.base / "work", sys.executable, code, overlay.upper]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exchanging import exchanging
-from tinydocker.images import inroot
+from tinydocker.image_store import inroot
 from tinydocker.linux.files import open_in_root
 from tinydocker.rootpath import RootPath
 from tinydocker.transfer import get, put

@@ -8,9 +8,9 @@ from array import array
 
 import pytest
 
-from tinydocker.images.archive import ArchiveDamaged
-from tinydocker.images.later import Directories
-from tinydocker.images.tarfields import (
+from tinydocker.image_store.archive import ArchiveDamaged
+from tinydocker.image_store.later import Directories
+from tinydocker.image_store.tarfields import (
     check_extents,
     check_sum,
     comma_extents,

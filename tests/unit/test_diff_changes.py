@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tinydocker.images.diff import Change, changes
+from tinydocker.image_store.diff import Change, changes
 
 pytestmark = pytest.mark.needs("xattr")
 

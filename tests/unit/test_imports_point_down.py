@@ -24,11 +24,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "linux": set(),
     "store": {"linux"},
     "launch": {"linux", "store"},
-    "images": {"linux", "store"},
+    "image_store": {"linux", "store"},
     "spec": set(),
     "oci": {"spec"},
-    OBJECTS: {"spec", "oci", "store", "launch", "images", "linux"},
+    OBJECTS: {"spec", "oci", "store", "launch", "image_store", "linux"},
     "cli": {OBJECTS},
+    "__main__": {"cli"},
     "pytest_plugin": {OBJECTS},
 }
 # Loaded by no module of this package, or by those of one room alone.

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tinydocker.errors import InvalidSpec, NotSupported
-from tinydocker.images import pack as packing
-from tinydocker.images.pack import pack, pack_layer
+from tinydocker.image_store import pack as packing
+from tinydocker.image_store.pack import pack, pack_layer
 
 
 def pack_directory(directory: Path, destination, **options) -> None:
@@ -149,7 +149,7 @@ def test_a_sparse_file_keeps_its_holes(tmp_path):
 
 
 def test_sizes_beyond_the_old_field_and_strange_times_and_owners_are_stored(tmp_path):
-    from tinydocker.images.tarheader import END, FILE, header
+    from tinydocker.image_store.tarheader import END, FILE, header
 
     block = header(b"big", FILE, mode=0o644, uid=3_000_000, gid=4_000_000_000, size=9 << 30, mtime_ns=-1_500_000_000)
     with tarfile.open(fileobj=io.BytesIO(block + END)) as archive:

@@ -69,7 +69,7 @@ def follow(
             process.resize(*terminal.size())
         ended = Ended(process, pump, outputs)
         pump.watch(process.fileno(), ended)
-        pump.watch(signals.fd, lambda: _on_signals(signals, process, pump, raw, tty=tty))
+        pump.watch(signals.fd, lambda: _on_signals(signals, process, raw, tty=tty))
         while not ended.happened or not all(flow.is_over for flow in outputs):
             pump.turn()
             if tty and any(flow.is_refused for flow in outputs):
@@ -106,7 +106,7 @@ def _outputs(process: ContainerProcess, record: Callable[[bytes, bytes], object]
 
 
 def _on_signals(
-    signals: Signals, process: ContainerProcess, pump: Pump, raw: terminal.Raw | None, *, tty: bool
+    signals: Signals, process: ContainerProcess, raw: terminal.Raw | None, *, tty: bool
 ) -> None:
     for number in signals.take():
         if number == signal.SIGWINCH:
@@ -115,8 +115,6 @@ def _on_signals(
         elif number == signal.SIGCONT:
             if raw and not terminal.in_background():
                 raw.enter()
-            for flow in pump.flows:
-                flow.resume()
         elif raw:
             raise SystemExit(128 + number)
         else:

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable
 
 _CHUNK_BYTES = 64 * 1024
+_REST_MS = 200
 _MOST_LAST_BYTES = 1 << 20  # more than a pipe holds
 
 
@@ -33,7 +34,7 @@ class Flow:
     ) -> None:
         """``record`` sees all that was read; a closer is called at the end of the flow, each once.
 
-        ``may_read`` is asked before each read; when it says no, the flow rests until `resume`.
+        ``may_read`` is asked before each read; when it says no, the flow rests for a moment.
         """
         self.source = source
         self.sink = sink
@@ -43,13 +44,13 @@ class Flow:
         self._closers = [closer for closer in (close_source, close_sink) if closer]
         self._may_read = may_read
         self._rest = b""
-        self._is_resting = False
+        self.is_resting = False
         self._last_bytes: int | None = None
 
     @property
     def interest(self) -> tuple[int, int] | None:
         """The descriptor to wait for, and what for; None while there is nothing to wait for."""
-        if self.is_over or self._is_resting:
+        if self.is_over or self.is_resting:
             return None
         return (self.sink, select.POLLOUT) if self._rest else (self.source, select.POLLIN)
 
@@ -60,13 +61,9 @@ class Flow:
             if self._last_bytes is not None:
                 self._drain()
         elif self._may_read and not self._may_read():
-            self._is_resting = True
+            self.is_resting = True
         else:
             self._read()
-
-    def resume(self) -> None:
-        """Go on after a rest."""
-        self._is_resting = False
 
     def finish(self) -> None:
         """Move what is in the source by now, and then be over: whose output this is has ended."""
@@ -156,7 +153,11 @@ class Pump:
                 waiting.setdefault(fd, []).append(flow)
         for fd, event in events.items():
             poll.register(fd, event)
-        for fd, _ in poll.poll():
+        resting = [flow for flow in self.flows if flow.is_resting]
+        ready = poll.poll(_REST_MS if resting else None)
+        for flow in resting:
+            flow.is_resting = False
+        for fd, _ in ready:
             if handler := self._watched.get(fd):
                 handler()
             for flow in waiting.get(fd, ()):
