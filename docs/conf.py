@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))  # the directive of commandhelp.py
 
 project = "tinydocker"
 author = "the tinydocker authors"
 copyright = "the tinydocker authors, Apache-2.0"
 release = importlib.metadata.version("tinydocker")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "commandhelp"]
 exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["colon_fence", "deflist"]

@@ -108,7 +108,14 @@ def execute(
     started = message["started"]
     terminal = fds[1] if len(fds) > 1 else None
     return ContainerProcess(
-        process["args"], channel, started["pid"], fds[0], text=text, terminal=terminal, **streams.ours
+        process["args"],
+        channel,
+        started["pid"],
+        fds[0],
+        text=text,
+        terminal=terminal,
+        detached=detach,
+        **streams.ours,
     )
 
 

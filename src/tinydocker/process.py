@@ -84,11 +84,13 @@ class ContainerProcess:
         stdout: int | None = None,
         stderr: int | None = None,
         terminal: int | None = None,
+        detached: bool = False,
     ) -> None:
         self.args = list(args)
         self.pid = pid
         self.returncode: int | None = None
         self._channel = channel
+        self._is_detached = detached
         self._pidfd = pidfd
         self._text = text
         self._report: dict[str, Any] = {}
@@ -192,8 +194,11 @@ class ContainerProcess:
             resize(self._terminal, rows, columns)
 
     def close(self) -> None:
-        """Let go: what still runs is killed with all that it has started."""
-        self._channel.close()
+        """Let go: what still runs is killed with all that it has started, unless it was detached."""
+        if self._is_detached:
+            self._channel.forget()
+        else:
+            self._channel.close()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1

@@ -90,9 +90,8 @@ def make(engine: Engine, spec: ContainerSpec, rootfs: Rootfs) -> Made:
 def _named(engine: Engine, directory: ContainerDir, spec: ContainerSpec, record: dict[str, Any]) -> str:
     """Publish the container under its name, or under one that is made up."""
     paths = engine.paths
-    candidates = [spec.name] if spec.name else [names.made_up() for _ in range(_ATTEMPTS)]
-    for attempt, name in enumerate(candidates, 1):
-        record["name"] = name
+    for attempt in range(1, _ATTEMPTS + 1):
+        name = record["name"] = spec.name or names.made_up()
         directory.write_record(record, durable=not spec.auto_remove)
         if directory.is_hidden:
             directory.publish()
@@ -102,8 +101,7 @@ def _named(engine: Engine, directory: ContainerDir, spec: ContainerSpec, record:
         except NameInUse:
             if spec.name and spec.replace and attempt == 1:
                 engine.get(name).remove(force=True)
-                candidates.append(name)
-            elif attempt == len(candidates):
+            elif spec.name or attempt == _ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
 

@@ -170,9 +170,7 @@ def test_standard_streams_may_be_closed(cli: CommandLine, busybox_dir: Path) -> 
     assert (done.returncode, done.stderr) == (0, "said\n")
 
 
-@pytest.mark.parametrize(
-    ("name", "code"), [("INT", 9), ("TERM", 9), ("HUP", 9), ("QUIT", 9), ("USR1", 9), ("USR2", 9)]
-)
+@pytest.mark.parametrize(("name", "code"), [("INT", 9), ("TERM", 9), ("HUP", 9), ("QUIT", 9), ("USR1", 9), ("USR2", 9)])
 def test_signals_are_passed_on(cli: CommandLine, busybox_dir: Path, name: str, code: int) -> None:
     script = f"trap 'echo {name}; exit {code}' {name}; echo ready; while :; do read line; done"
     with started(cli, "run", "--rm", busybox_dir, "sh", "-c", script) as process:
@@ -187,7 +185,11 @@ def test_a_signal_that_was_ignored_stays_ignored(cli: CommandLine, busybox_dir: 
     script = "trap 'exit 9' HUP; echo ready; read line; exit 4"
     command = cli.command("run", "--rm", busybox_dir, "sh", "-c", script)
     with subprocess.Popen(
-        ["nohup", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=cli.environment
+        ["nohup", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=cli.environment,
     ) as process:
         assert process.stdout
         assert process.stdout.readline() == b"ready\n"
@@ -197,9 +199,7 @@ def test_a_signal_that_was_ignored_stays_ignored(cli: CommandLine, busybox_dir: 
 
 
 @pytest.mark.parametrize("flags", [["--rm"], []])
-def test_a_killed_command_line_takes_its_container_along(
-    cli: CommandLine, busybox_dir: Path, flags: list[str]
-) -> None:
+def test_a_killed_command_line_takes_its_container_along(cli: CommandLine, busybox_dir: Path, flags: list[str]) -> None:
     line = ["run", *flags, "-n", "web", busybox_dir, "sh", "-c", "echo ready; exec sleep 1000"]
     with started(cli, *line) as process:
         assert process.stdout
@@ -233,7 +233,9 @@ def test_detached(cli: CommandLine, busybox_dir: Path, tmp_path: Path) -> None:
 
 
 def test_a_follower_of_a_foreground_container_sees_its_last_words(cli: CommandLine, busybox_dir: Path) -> None:
-    with started(cli, "run", "-n", "web", busybox_dir, "sh", "-c", "echo one; read x; echo two; printf three") as process:
+    with started(
+        cli, "run", "-n", "web", busybox_dir, "sh", "-c", "echo one; read x; echo two; printf three"
+    ) as process:
         assert process.stdin and process.stdout
         assert process.stdout.readline() == b"one\n"
         with started(cli, "logs", "-f", "web") as follower:

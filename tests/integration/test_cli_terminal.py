@@ -15,18 +15,21 @@ from terminal import CTRL_C, CTRL_D, Terminal
 pytestmark = pytest.mark.needs("root")
 
 
-def test_a_shell_knows_the_size_and_is_told_when_it_changes(cli: CommandLine, busybox_dir: Path) -> None:
+def test_a_shell_in_the_container(cli: CommandLine, busybox_dir: Path) -> None:
     with cli.terminal("run", "--rm", "-it", busybox_dir, "sh", rows=33, columns=99) as terminal:
         terminal.expect(b"# ")
-        terminal.send(b"stty size\r")
+        terminal.send(b"stty size; tty\r")
+        terminal.expect(b"33 99\r\n/dev/")
+        terminal.send(b"exit 7\r")
+        assert terminal.wait() == 7
+
+
+def test_a_new_size_reaches_the_command_at_once(cli: CommandLine, busybox_dir: Path) -> None:
+    script = "trap 'stty size; exit 7' WINCH; stty size; while :; do sleep 1000 & wait $!; done"
+    with cli.terminal("run", "--rm", "-t", busybox_dir, "sh", "-c", script, rows=33, columns=99) as terminal:
         terminal.expect(b"33 99")
-        terminal.send(b"trap 'stty size' WINCH; echo set\r")
-        terminal.expect(b"set\r\n")
         terminal.resize(44, 111)
-        terminal.send(b"\r")
         terminal.expect(b"44 111")
-        terminal.send(b"tty; exit 7\r")
-        terminal.expect(b"/dev/")
         assert terminal.wait() == 7
 
 
@@ -127,11 +130,12 @@ def test_what_was_typed_in_the_background_is_left_to_the_shell(cli: CommandLine,
     with Terminal(["bash", "--norc", "-i"], env={**cli.environment, "PS1": "$ "}) as terminal:
         terminal.expect(b"$ ")
         terminal.send(f"{line} &\r".encode())
-        terminal.expect(b"begun")
+        terminal.expect(b"begun\r\n")
         terminal.send(b"echo for''the shell\r")
         terminal.expect(b"forthe shell\r\n")
+        terminal.expect(b"$ ")
         terminal.send(b"fg\r")
-        terminal.expect(b"fg\r\n")
+        terminal.expect(b"echo over'")
         terminal.send(b"hello\r")
         terminal.expect(b"hello\r\nhello\r\n")
         terminal.send(CTRL_D)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 
@@ -77,7 +78,8 @@ def test_the_command_of_an_init_has_no_blocked_or_ignored_signals(engine, busybo
     script = ["grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
     for init in (True, False):
         done = engine.run(busybox_dir, script, init=init)
-        assert {line.split()[1] for line in done.stdout.splitlines()} == {"0" * 16}
+        # The C library has posix_spawn ignore its own signals, 32 and 33, and takes them back when it needs them.
+        assert {int(line.split()[1], 16) & ~0x180000000 for line in done.stdout.splitlines()} == {0}
 
 
 def test_a_missing_command_is_127_with_init_too(engine, busybox_dir):
@@ -167,6 +169,7 @@ def test_an_exec_has_a_terminal_of_its_own(engine, busybox_dir):
         assert done.stdout.splitlines() == ["/dev/pts/0", "24 80", "xterm"]
         process = container.popen(["sh", "-c", "read x; echo got $x; exit 3"], tty=True, text=True)
         process.stdin.write("word\n")
+        process.stdin.flush()
         assert [process.stdout.readline().strip() for _ in range(2)] == ["word", "got word"]
         assert process.wait() == 3
         process.close()
@@ -180,8 +183,6 @@ def test_a_mebibyte_through_a_raw_terminal_arrives_byte_for_byte(engine, busybox
         assert process.stdout.readline().strip() == b"up"
         process.stdin.write(data)
         process.stdin.flush()
-        import hashlib
-
         assert process.stdout.readline().split()[0].decode() == hashlib.md5(data).hexdigest()
         process.close()
 

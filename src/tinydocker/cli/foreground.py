@@ -105,9 +105,7 @@ def _outputs(process: ContainerProcess, record: Callable[[bytes, bytes], object]
     return flows
 
 
-def _on_signals(
-    signals: Signals, process: ContainerProcess, raw: terminal.Raw | None, *, tty: bool
-) -> None:
+def _on_signals(signals: Signals, process: ContainerProcess, raw: terminal.Raw | None, *, tty: bool) -> None:
     for number in signals.take():
         if number == signal.SIGWINCH:
             if tty:

@@ -115,7 +115,6 @@ class HoldingNamespace:
                 os.close(target)
                 os.close(tree)
             mounts.mount_overlay(self._scratch, lowerdirs, upperdir, workdir)
-            mounts.mount(None, self._scratch, None, mounts.MS_REMOUNT | mounts.MS_BIND | mounts.MS_NODEV)
             return mounts.clone_tree(self._scratch, recursive=False)
         finally:
             process.enter(self._host, process.CLONE_NEWNS)

@@ -10,6 +10,7 @@ Source: epoll(7), pidfd_open(2), clone3(2).
 from __future__ import annotations
 
 import _socket
+import bisect
 import errno
 import gc
 import json
@@ -17,6 +18,7 @@ import os
 import resource
 import select
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -46,7 +48,7 @@ class Supervisor:
         self._handlers: dict[int, Callable[[int], object]] = {}
         self._tasks: set[Task] = set()
         self._mounts: dict[int, Mount] = {}
-        self._later: list[Callable[[], object]] = []
+        self._later: list[tuple[float, Callable[[], object]]] = []
         self._removers: dict[int, int] = {}
         self._holding = HoldingNamespace(scratch)
         self._program = os.pidfd_open(program_pid)
@@ -86,14 +88,15 @@ class Supervisor:
         """
         if any(task.is_starting for task in self._tasks):
             return None
-        if self._later:
-            return 0
-        return self.spawner.wait_ms() if self._program >= 0 else None
+        waits = [max(0, int((due - time.monotonic()) * 1000)) for due, _ in self._later[:1]]
+        if self._program >= 0 and (idle_ms := self.spawner.wait_ms()) is not None:
+            waits.append(idle_ms)
+        return min(waits, default=None)
 
     def _use_idle_moment(self) -> None:
-        if self._later:
-            self._later.pop(0)()
-        else:
+        if self._later and self._later[0][0] <= time.monotonic():
+            self._later.pop(0)[1]()
+        elif self._program >= 0:
             self.spawner.idle()
 
     def _on_program_end(self, _fd: int) -> None:
@@ -167,9 +170,9 @@ class Supervisor:
         if place:
             self.later(partial(self._remove, place))
 
-    def later(self, act: Callable[[], object]) -> None:
-        """Call ``act`` when nothing else is to be done; before the supervisor leaves in any case."""
-        self._later.append(act)
+    def later(self, act: Callable[[], object], delay_s: float = 0.0) -> None:
+        """Call ``act`` when nothing else is to be done, ``delay_s`` from now at the earliest, and before leaving."""
+        bisect.insort(self._later, (time.monotonic() + delay_s, act), key=_due)
 
     def _remove(self, path: str) -> None:
         """Remove a tree; a big one is removed by a child meanwhile."""
@@ -221,6 +224,10 @@ class Mount:
         self._unmount()
         self._channel.close()
         self._loop.unmounted(fd)
+
+
+def _due(entry: tuple[float, Callable[[], object]]) -> float:
+    return entry[0]
 
 
 def _is_small(path: str) -> bool:

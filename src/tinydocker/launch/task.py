@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .supervisor import Supervisor
 
 _CHUNK_BYTES = 256 * 1024
+_RECORD_AFTER_S = 0.005
 
 
 class Task:
@@ -118,16 +119,20 @@ class Task:
         fds = [self.pidfd]
         if "terminal" in self._fds:
             fds.append(self._fds["terminal"])
-        if self.is_container:
-            self._record_running(started)
-        else:
+        if not self.is_container:
             self._mark = kill.mark_of(self.pid)
+        elif self.order["announced"]:
+            self._record_running(started)
+        else:  # its program asks nothing before the end, and most have ended by then
+            self._loop.later(partial(self._record_running, started), _RECORD_AFTER_S)
         if self.order.get("announced", True):
             self._answer({"started": {"pid": self.pid}}, fds)
         if "terminal" in self._fds and not self._log:
             os.close(self._fds.pop("terminal"))
 
     def _record_running(self, started: float) -> None:
+        if self.ended:
+            return
         start_time = records.process_start_time(self.pid)
         self._record({"status": "running", "pid": self.pid, "start_time": start_time, "started": started})
 

@@ -96,7 +96,7 @@ def mount_overlay(target: str, lowerdirs: Sequence[str], upperdir: str, workdir:
     Each directory is opened and then named by its descriptor's number, relative to
     /proc/self/fd: names with ``:``, ``,`` or a backslash need no escaping and the kernel's page of
     options holds all of the 500 layers that an overlay may have. It is mounted ``volatile``,
-    so that its unmount does not sync the file system below. The working directory of the process
+    so that its unmount does not sync the file system below, and ``nodev``. The working directory of the process
     is /proc/self/fd afterwards.
     """
     opened: list[int] = []
@@ -105,11 +105,12 @@ def mount_overlay(target: str, lowerdirs: Sequence[str], upperdir: str, workdir:
             opened.append(os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
         *lower, upper, work = opened
         os.chdir("/proc/self/fd")
+        # A device node in an image is one its maker chose: it opens nothing.
         mount(
             "overlay",
             target,
             "overlay",
-            0,
+            MS_NODEV,
             f"lowerdir={':'.join(map(str, lower))},upperdir={upper},workdir={work}"
             ",volatile,redirect_dir=off,metacopy=off,index=off",
         )
