@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 _FENCE = re.compile(r"^( *)(`{3,})\s*([\w{}:-]*)[^`]*$")
-_NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
+_NOT_RUN = re.compile(r"^<!-- not run: [^\s-].* -->$")
 _RUN = ("python", "console")
 _PROMPT = re.compile(r"^[#$] ")
 _SECONDS = 60

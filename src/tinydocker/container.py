@@ -6,24 +6,25 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, overload
 
-from . import content, execution, inspection, logreader, transfer
+from . import content, execution
 from .errors import ContainerNotRunning, NotSupported
 from .image import Image
-from .image_store import diff, pack
 from .launch.logs import LogWriter
 from .launch.terminal import resize
 from .lifecycle import Lifecycle
 from .process import Completed, ContainerProcess
-from .rootpath import RootPath
 from .store import locks
 from .workspace import Workspace, archive_path, forked_from
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from . import logreader
     from .image_store.diff import Change
     from .inspection import Process
+    from .rootpath import RootPath
 
 
 class Container(Lifecycle):
@@ -145,7 +146,7 @@ class Container(Lifecycle):
         ``timestamps`` puts the time before each line. With ``follow`` it is an iterator of lines
         that goes on until the container has ended.
         """
-        moment = since.timestamp() if isinstance(since, datetime) else since
+        moment = since if since is None or isinstance(since, (int, float)) else since.timestamp()
         lines = self.log_lines(tail=tail, since=moment, follow=follow)
         shown = (line.shown(timestamps) for line in lines)
         return shown if follow else "".join(shown)
@@ -154,6 +155,8 @@ class Container(Lifecycle):
         self, *, tail: int | None = None, since: float | None = None, follow: bool = False
     ) -> Iterator[logreader.Line]:
         """Yield what it has said line by line, each with its time, its stream and its bytes; see :meth:`logs`."""
+        from . import logreader
+
         directory = self._existing().directory
         try:
             with self._pidfd() as pidfd:
@@ -173,6 +176,8 @@ class Container(Lifecycle):
 
     def top(self) -> list[Process]:
         """Return its processes, those of exec included."""
+        from . import inspection
+
         return inspection.processes(self.pid)
 
     # -- its files -------------------------------------------------------------------------------
@@ -180,6 +185,8 @@ class Container(Lifecycle):
     @property
     def root(self) -> RootPath:
         """Its root as a path-like object, volumes included while it runs, that cannot be led out of it."""
+        from .rootpath import RootPath
+
         return RootPath(self._lend_root, "/", f"container {self.name}")
 
     def changes(self) -> list[Change]:
@@ -187,6 +194,8 @@ class Container(Lifecycle):
         made = self._existing()
         if isinstance(self._image, Workspace):
             return self._image.changes()
+        from .image_store import diff
+
         return diff.changes(made.directory.upper, made.record["rootfs"]["lower"])
 
     def export(self, destination: str | os.PathLike[str] | BinaryIO, *, compression: str | None = None) -> None:
@@ -194,6 +203,8 @@ class Container(Lifecycle):
 
         ``compression`` is none, gz, bz2, xz or zst; by default the destination's suffix says which.
         """
+        from .image_store import pack
+
         with self._lend_bare_root() as root:
             pack.pack(root, destination, compression=compression)
 
@@ -217,10 +228,14 @@ class Container(Lifecycle):
 
     def put(self, source: str | os.PathLike[str], target: str, *, archive: bool = False) -> None:
         """Copy a file or directory of the host into it, as ``docker cp`` does."""
+        from . import transfer
+
         transfer.put(self.root, source, target, archive=archive)
 
     def get(self, source: str, target: str | os.PathLike[str], *, archive: bool = False) -> None:
         """Copy a file or directory out of it to the host, as ``docker cp`` does."""
+        from . import transfer
+
         transfer.get(self.root, source, target, archive=archive)
 
     @contextmanager

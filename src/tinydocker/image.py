@@ -12,12 +12,12 @@ import attrs
 
 from . import engine as engines
 from .errors import ImageNotFound, InvalidSpec, NotSupported, TinydockerError
-from .image_store.catalogue import Catalogue
-from .image_store.imagerecord import ImageRecord
 from .oci.image_config import ImageConfig
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .image_store.catalogue import Catalogue
+    from .image_store.imagerecord import ImageRecord
 
 ImageLike = Union[str, "os.PathLike[str]", "Image"]
 
@@ -94,6 +94,8 @@ class Image:
 
     @classmethod
     def _stored(cls, engine: Engine) -> list[Image]:
+        from .image_store.catalogue import Catalogue
+
         return [cls._of_stored(engine, record) for record in reversed(Catalogue(engine.paths).images())]
 
     @classmethod
@@ -185,6 +187,8 @@ class Image:
         A directory or the host is not kept in the store: ImageNotFound. The archive stays.
         """
         engine = (self._engine or engines.default()).open()
+        from .image_store.catalogue import Catalogue
+
         catalogue = Catalogue(engine.paths)
         kind = self._true_kind()
         if kind not in ("archive", "reference"):
@@ -239,6 +243,8 @@ class Image:
             lowest = () if _holds(path, scaffold) else (scaffold,)
             yield Resolved(record, ImageConfig(), (path, *lowest))
             return
+        from .image_store.catalogue import Catalogue
+
         catalogue = Catalogue(engine.paths)
         if kind == "archive":
             stored, lease = catalogue.open_archive(self._source)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal as signals
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .image import ImageLike
 
 C = TypeVar("C", bound="Lifecycle")
+_LETTING_GO_S = 1.0
 
 
 class Lifecycle(Fluent):
@@ -194,7 +196,7 @@ class Lifecycle(Fluent):
         arguments = self._made.record["config"]["process"]["args"]
         pidfd = os.dup(started.pidfd) if started.pidfd >= 0 else -1
         return ContainerProcess(
-            arguments, started.channel, started.pid, pidfd, text=text, terminal=terminal, **streams.ours
+            arguments, started.channel, started.pid, pidfd, text=text, terminal=terminal, detached=False, **streams.ours
         )
 
     def _launch(self, streams: Mapping[str, int], *, logged: bool, one_shot: bool = False) -> None:
@@ -290,7 +292,9 @@ class Lifecycle(Fluent):
         if code is None:
             code = self._heard_code(None)
         if code is None:
-            raise TinydockerError(f"{self!r} has ended, and how is recorded nowhere: its supervisor died or it was removed")
+            raise TinydockerError(
+                f"{self!r} has ended, and how is recorded nowhere: its supervisor died or it was removed"
+            )
         return code
 
     def restart(self: C, timeout: float | None = None) -> C:
@@ -428,10 +432,15 @@ class Lifecycle(Fluent):
 
 
 def _claimed(directory: ContainerDir, container: Lifecycle) -> int:
-    try:
-        return locks.hold(directory.lock)
-    except BlockingIOError:
-        raise InUse(f"{container!r} belongs to another program, which has not let it go") from None
+    """Take the lock; whoever has just recorded the end of the last run is about to let it go."""
+    deadline = time.monotonic() + _LETTING_GO_S
+    while True:
+        try:
+            return locks.hold(directory.lock)
+        except BlockingIOError:
+            if container.status != "exited" or time.monotonic() > deadline:
+                raise InUse(f"{container!r} belongs to another program, which has not let it go") from None
+        time.sleep(0.001)
 
 
 def _close_started(started: starting.Started, *, waiting: bool = True) -> None:

@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -95,7 +94,7 @@ class ContainerProcess:
         self._text = text
         self._report: dict[str, Any] = {}
         self._exchange: Exchange | None = None
-        self._lock = threading.Lock()
+        self._owner = os.getpid()
         self._terminal = terminal
         if terminal is not None:
             stdin, stdout = os.dup(terminal), terminal
@@ -194,8 +193,11 @@ class ContainerProcess:
             resize(self._terminal, rows, columns)
 
     def close(self) -> None:
-        """Let go: what still runs is killed with all that it has started, unless it was detached."""
-        if self._is_detached:
+        """Let go: what still runs is killed with all that it has started, unless it was detached.
+
+        In a process that was forked from the owner it runs on.
+        """
+        if self._is_detached or self._owner != os.getpid():
             self._channel.forget()
         else:
             self._channel.close()
@@ -208,13 +210,13 @@ class ContainerProcess:
             _close(stream)
 
     def _await(self, timeout: float | None) -> int | None:
-        with self._lock:
-            if self.returncode is None:
-                report = self._channel.ended(timeout)
-                if report is not None:
-                    self._report = report
-                    self.returncode = report["returncode"]
-            return self.returncode
+        # Without a lock: a thread that waits must not keep another from killing, and all hear the same.
+        if self.returncode is None:
+            report = self._channel.ended(timeout)
+            if report is not None:
+                self._report = report
+                self.returncode = report["returncode"]
+        return self.returncode
 
     def _begin_exchange(self, input: Any) -> Exchange:
         if self._exchange is None:

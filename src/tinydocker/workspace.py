@@ -15,17 +15,15 @@ import attrs
 
 from . import engine as engines
 from .errors import InUse, InvalidSpec, NotSupported, TinydockerError
-from .image_store import diff, pack
-from .image_store.copy import copy_layer
-from .image_store.diff import Change
-from .rootpath import RootPath
 from .spec.parse import parse_size
 from .store import locks, trash
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .image import Image, ImageLike
+    from .image_store.diff import Change
     from .launch.client import Channel
+    from .rootpath import RootPath
 
 _ARCHIVE_NAME = re.compile(r"\.(tar|tgz|tbz2|txz|tzst)$|\.tar\.(gz|bz2|xz|zst)$")
 
@@ -204,6 +202,8 @@ class Workspace:
     @property
     def root(self) -> RootPath:
         """Its root as a path-like object that cannot be led out of it."""
+        from .rootpath import RootPath
+
         return RootPath(self._borrow_root, "/", f"workspace of {self._image.source}")
 
     @property
@@ -220,6 +220,8 @@ class Workspace:
         """Return what differs from the image, as ``docker diff`` does, sorted by path."""
         live = self._opened()
         written = [layer.readable_upper for layer in (live.layer, *self._sealed)]
+        from .image_store import diff
+
         steps = [diff.changes(written[n], [*written[n + 1 :], *live.lowerdirs]) for n in range(len(written))]
         return _combined(reversed(steps))
 
@@ -228,6 +230,8 @@ class Workspace:
 
         ``compression`` is none, gz, bz2, xz or zst; by default the destination's suffix says which.
         """
+        from .image_store import pack
+
         pack.pack(self._opened().root_fd, destination, compression=compression)
 
     def commit(self, destination: str | os.PathLike[str], *, compression: str | None = None) -> Image:
@@ -314,6 +318,8 @@ def _combined(steps: Iterable[list[Change]]) -> list[Change]:
                 del found[change.path]
             else:
                 found[change.path] = "D"
+    from .image_store.diff import Change
+
     return [Change(found[path], path) for path in sorted(found)]
 
 
@@ -322,6 +328,8 @@ def forked_from(image: Image, upper: str, engine: Engine) -> Workspace:
     engine.open()
     layer = Layer.make(engine)
     try:
+        from .image_store.copy import copy_layer
+
         copy_layer(upper, layer.upper)
     except BaseException:
         layer.close(engine.paths.trash)

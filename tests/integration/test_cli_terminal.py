@@ -25,7 +25,8 @@ def test_a_shell_in_the_container(cli: CommandLine, busybox_dir: Path) -> None:
 
 
 def test_a_new_size_reaches_the_command_at_once(cli: CommandLine, busybox_dir: Path) -> None:
-    script = "trap 'stty size; exit 7' WINCH; stty size; while :; do sleep 1000 & wait $!; done"
+    look = 'now=$(stty size); echo "$now"; [ "$now" != "44 111" ] || exit 7'
+    script = f"trap '{look}' WINCH; {look}; while :; do sleep 1000 & wait $!; done"
     with cli.terminal("run", "--rm", "-t", busybox_dir, "sh", "-c", script, rows=33, columns=99) as terminal:
         terminal.expect(b"33 99")
         terminal.resize(44, 111)

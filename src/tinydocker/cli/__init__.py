@@ -17,11 +17,19 @@ _INTERRUPTED = 128 + 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Carry out one command line, this program's by default, and return its exit code."""
+    """Carry out one command line and return its exit code; without ``argv`` it is this program's, which then ends."""
+    if argv is not None:
+        return _run(argv)
+    code = _run(sys.argv[1:])
+    # All is closed and flushed by now; the interpreter would take a while to take itself apart.
+    os._exit(code)
+
+
+def _run(argv: Sequence[str]) -> int:
     _keep_standard_streams()
     name, debugging = "", False
     try:
-        found = commands.find(list(sys.argv[1:] if argv is None else argv))
+        found = commands.find(list(argv))
         name, debugging = found.name, found.general.flag("debug")
         code = _carried_out(found)
         sys.stdout.flush()

@@ -20,6 +20,7 @@ from . import child, protocol
 
 _IDLE_MS = 5
 _KEPT_S = 30.0
+_PRESSED_S = 0.008
 
 
 class Child:
@@ -60,10 +61,14 @@ class Spawner:
         self._template = ""
         self._parsed: dict[str, Any] = {}
         self._until = 0.0
+        self._last_start = 0.0
+        self.is_pressed = False  # starts follow each other so fast that there is no idle moment between them
 
     def for_start(self, template: str) -> Child:
         """Return a child in new namespaces that carries out ``template``, the one that is ready if it does."""
         ready, self._ready = self._ready, None
+        now = time.monotonic()
+        self.is_pressed, self._last_start = now - self._last_start < _PRESSED_S, now
         same = template == self._template
         if ready is not None:
             if same and ready.is_alive():

@@ -125,10 +125,8 @@ class Supervisor:
             self._control.close()
 
     def retire(self, task: Task) -> None:
-        """Forget a task that is over, and be ready for the next."""
+        """Forget a task that is over."""
         self._tasks.discard(task)
-        if task.is_container and self._program >= 0:
-            self.spawner.prepare()
 
     # -- orders ----------------------------------------------------------------------------------
 
@@ -163,6 +161,8 @@ class Supervisor:
             if "workspace" in order.get("rootfs", {}):
                 fds["tree"] = self._holding.clone(order["rootfs"]["workspace"])
             self._tasks.add(Task(self, order, channel, fds))
+            if op == "start" and self._program >= 0 and self.spawner.is_pressed:
+                self.spawner.prepare()  # beside the start that was just handed over
 
     def throw_away(self, path: str, trash_dir: str) -> None:
         """Take a container's directory away at once, and remove what was in it when nobody waits."""
