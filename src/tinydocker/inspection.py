@@ -24,8 +24,8 @@ _MOST_PASSWD_BYTES = 1 << 20
 class Process:
     """A process of a container.
 
-    ``pid`` and ``ppid`` are its numbers in the container (0: the parent is outside), ``host_pid``
-    that of the host, ``host_ppid`` its parent's there; ``user`` is the name in the container's /etc/passwd, else the number;
+    ``pid`` and ``ppid`` are its numbers in the container (0: the parent is outside), ``host_pid`` and
+    ``host_ppid`` those of the host; ``user`` is the name in the container's /etc/passwd, else the number;
     ``cpu_seconds`` is user and system time, ``rss`` in bytes, ``started`` seconds since the epoch,
     ``tty`` the kernel's device number of its terminal, 0 for none.
     """

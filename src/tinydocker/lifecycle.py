@@ -142,8 +142,9 @@ class Lifecycle(Fluent):
     def start(self: C, *, detach: bool | None = None) -> C:
         """Start it, created first if need be; return itself once the command runs.
 
-        Its output goes to the log. ``detach`` overrides the option of that name for this handle. Raises CommandNotFound, CommandNotExecutable or StartFailed,
-        and then nothing is left of a first start.
+        Its output goes to the log. ``detach`` overrides the option of that name for this handle.
+        Raises CommandNotFound, CommandNotExecutable or StartFailed, and then nothing is left of a
+        first start.
         """
         if detach is not None:
             self._spec = self._spec.with_options(detach=detach, auto_remove=self._spec.auto_remove)

@@ -84,7 +84,12 @@ def _seconds(when: str) -> float:
 
 
 class _Files:
-    """The files of a log as one stream of whole lines, across rotation."""
+    """The files of a log as one stream of whole lines, across rotation.
+
+    A rotation renames ``log.1`` to ``log.2``, then ``log`` to ``log.1``, then makes a new ``log``:
+    the oldest moves first, so the number of a file only grows, and of two neighbours the older
+    moves before the younger. Both is relied upon below.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -93,17 +98,14 @@ class _Files:
 
     def lines(self) -> Iterator[bytes]:
         """Yield the whole lines that are there and have not been yielded."""
-        while self._file or self._open(self._oldest()):
-            assert self._file
+        while self._file or self._open_oldest():
             yield from self._of_current()
-            following = self._next_path()
+            following = self._following()
             if following is None:
                 return
             yield from self._of_current()  # what was written between the last read and the rotation
-            self._file.close()
-            self._file = None
-            if not self._open(following):
-                return
+            self.close()
+            self._file, self._rest = following, b""
 
     def close(self) -> None:
         """Close the file in hand."""
@@ -116,33 +118,59 @@ class _Files:
             *whole, self._rest = (self._rest + data).split(b"\n")
             yield from whole
 
-    def _open(self, path: str) -> bool:
-        try:
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        except FileNotFoundError:
-            return False
-        return True
-
     def _numbered(self, number: int) -> str:
         return f"{self._path}.{number}" if number else self._path
 
-    def _oldest(self) -> str:
-        number = 0
-        while number < _MOST_FILES and os.path.exists(self._numbered(number + 1)):
-            number += 1
-        return self._numbered(number)
+    def _opened(self, number: int) -> BinaryIO | None:
+        try:
+            return open(self._numbered(number), "rb", buffering=0)
+        except FileNotFoundError:
+            return None
 
-    def _next_path(self) -> str | None:
-        """Return the file that follows the one in hand, or None while that one is the newest."""
+    def _open_oldest(self) -> bool:
+        """Open the oldest file; False where there is none."""
+        self._file = self._oldest()
+        return self._file is not None
+
+    def _oldest(self) -> BinaryIO | None:
+        folder, name = os.path.split(self._path)
+        while True:
+            try:
+                tails = [entry[len(name) + 1 :] for entry in os.listdir(folder) if entry.startswith(f"{name}.")]
+            except FileNotFoundError:
+                return None
+            number = max((int(tail) for tail in tails if tail.isdigit()), default=0)
+            found = self._opened(number)
+            if found is None and number == 0:
+                return None
+            if found and not os.path.exists(self._numbered(number + 1)):
+                return found
+            if found:  # a rotation has just moved what was meant
+                found.close()
+
+    def _following(self) -> BinaryIO | None:
+        """Open the file that follows the one in hand, or return None while that one is the newest."""
         assert self._file
         mine = os.fstat(self._file.fileno()).st_ino
-        for number in range(_MOST_FILES):
-            try:
-                found = os.stat(self._numbered(number)).st_ino
-            except FileNotFoundError:
-                if number:
-                    return self._oldest() if number > 1 else self._path
-                continue
-            if found == mine:
-                return None if number == 0 else self._numbered(number - 1)
+        while True:
+            number = self._number_of(mine)
+            if number is None:
+                return self._oldest()  # rotated away: what is left is younger
+            found = self._opened(number - 1) if number else None
+            if found is None:  # the newest; or its follower is being moved, which another event will tell
+                return None
+            if self._inode(number) == mine:
+                return found
+            found.close()
+
+    def _number_of(self, inode: int) -> int | None:
+        for number in range(_MOST_FILES + 1):
+            if self._inode(number) == inode:
+                return number
         return None
+
+    def _inode(self, number: int) -> int | None:
+        try:
+            return os.stat(self._numbered(number)).st_ino
+        except FileNotFoundError:
+            return None

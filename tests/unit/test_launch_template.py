@@ -37,7 +37,6 @@ OPTIONS = {
         "sysctls": {"net.core.somaxconn": "9"},
         "cap_add": ["NET_RAW"],
         "user": "app",
-        "network": "host",
         "tty": True,
     },
 }

@@ -79,19 +79,27 @@ def receive(sock: _socket.socket, *, peek: bool = False) -> tuple[Message | None
 
     With ``peek`` the message stays where it is, and its descriptors are not taken.
     """
-    flags = _socket.MSG_CMSG_CLOEXEC | (_socket.MSG_PEEK if peek else 0)
-    room = 0 if peek else _socket.CMSG_SPACE(_MAX_FDS * _INT_BYTES)
-    data, ancillary, _, _ = sock.recvmsg(_DATAGRAM_BYTES + 1, room, flags)
+    flags = _socket.MSG_PEEK if peek else 0
+    data, fds = _receive(sock, flags, 0 if peek else _MAX_FDS)
+    if not data:
+        return None, fds
+    if data[:1] == b"@":
+        if peek:  # copies of its descriptors, as the text is in one of them
+            _, fds = _receive(sock, flags, _MAX_FDS)
+        with os.fdopen(fds.pop(), "rb") as file:
+            file.seek(0)
+            data = file.read()
+        while peek and fds:
+            os.close(fds.pop())
+    message: Message = json.loads(data)
+    return message, fds
+
+
+def _receive(sock: _socket.socket, flags: int, most_fds: int) -> tuple[bytes, list[int]]:
+    room = _socket.CMSG_SPACE(most_fds * _INT_BYTES) if most_fds else 0
+    data, ancillary, _, _ = sock.recvmsg(_DATAGRAM_BYTES + 1, room, flags | _socket.MSG_CMSG_CLOEXEC)
     received = array.array("i")
     for level, kind, content in ancillary:
         if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
             received.frombytes(content[: len(content) - len(content) % _INT_BYTES])
-    fds = received.tolist()
-    if not data:
-        return None, fds
-    if data[:1] == b"@":
-        with os.fdopen(fds.pop(), "rb") as file:
-            file.seek(0)
-            data = file.read()
-    message: Message = json.loads(data)
-    return message, fds
+    return data, received.tolist()
