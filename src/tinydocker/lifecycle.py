@@ -250,6 +250,9 @@ class Lifecycle(Fluent):
             _close_started(previous)
 
     def _forget_failed(self) -> None:
+        """Undo the making of a container whose first start failed: nothing is left of what the supervisor never saw."""
+        if self._made:
+            self._discard(self._made)
         self._held.close()
         self._reset()
 
@@ -315,14 +318,18 @@ class Lifecycle(Fluent):
 
     def remove(self, force: bool = False) -> None:
         """Remove it and all that it has; a running one only with ``force``, which kills it."""
-        made, engine = self._existing(), self._opened_engine()
+        made = self._existing()
         if self.status == "running":
             if not force:
                 raise ContainerRunning(f"{self!r} runs: stop it first, or remove it with force=True")
             self._end_now()
         self._let_go()
-        names.release(f"{engine.paths.names}/{made.name}", made.directory.id)
-        place = trash.discard(made.directory.path, engine.paths.trash)
+        self._discard(made)
+
+    def _discard(self, made: starting.Made) -> None:
+        paths = self._opened_engine().paths
+        names.release(f"{paths.names}/{made.name}", made.directory.id)
+        place = trash.discard(made.directory.path, paths.trash)
         if place:
             trash.remove_tree(place)
 

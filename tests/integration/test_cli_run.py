@@ -8,13 +8,23 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import supervisors
 from commandline import CommandLine
+from engineroots import Roots
 
 pytestmark = pytest.mark.needs("root")
+
+
+@pytest.fixture(autouse=True)
+def supervisors_have_left(roots: Roots) -> Iterator[None]:
+    """Wait for those that have watched detached containers: they leave a moment after the last one's end."""
+    yield
+    supervisors.await_end(roots.token)
 
 
 def started(

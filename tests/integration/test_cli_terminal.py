@@ -5,14 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import supervisors
 from commandline import CommandLine
+from engineroots import Roots
 from terminal import CTRL_C, CTRL_D, Terminal
 
 pytestmark = pytest.mark.needs("root")
+
+
+@pytest.fixture(autouse=True)
+def supervisors_have_left(roots: Roots) -> Iterator[None]:
+    """Wait for those that have watched detached containers: they leave a moment after the last one's end."""
+    yield
+    supervisors.await_end(roots.token)
 
 
 def test_a_shell_in_the_container(cli: CommandLine, busybox_dir: Path) -> None:
@@ -49,7 +59,7 @@ def test_ctrl_c_reaches_the_command_in_the_container_and_not_the_command_line(
 ) -> None:
     with cli.terminal("run", "--rm", "-it", busybox_dir, "sh") as terminal:
         terminal.expect(b"# ")
-        terminal.send(b"echo wait''ing; sleep 1000\r")
+        terminal.send(b"sh -c 'echo wait\"\"ing; exec sleep 1000'\r")
         terminal.expect(b"waiting\r\n")
         terminal.send(CTRL_C)
         terminal.expect(b"# ")

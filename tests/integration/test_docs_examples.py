@@ -12,6 +12,7 @@ import pytest
 
 import docpages
 import engineroots
+import supervisors
 import tinydocker
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +40,7 @@ def test_a_page_does_what_it_says(
         text=True,
         timeout=100,
     )
+    supervisors.await_end(roots.token)
     if "```console" in page.read_text(encoding="utf-8"):
         for container in engine.containers(status="exited"):  # which the command line keeps, as docker does
             container.remove()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import engineroots
+import supervisors
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(path for path in EXAMPLES.glob("[0-9]*.py") if "pytest" not in path.name)
@@ -34,6 +35,7 @@ def run(command: list[str], roots: engineroots.Roots, folder: Path, **variables:
         text=True,
         timeout=100,
     )
+    supervisors.await_end(roots.token)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Warning" not in done.stderr
     return done.stdout

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -28,8 +31,8 @@ def said(path: Path) -> list[tuple[str, str, bytes]]:
 
 def files(path: Path) -> list[Path]:
     """Return the files of a log, the oldest first."""
-    names = [path, *(Path(f"{path}.{number}") for number in range(1, 1000))]
-    return [name for name in reversed(names) if name.exists()]
+    names = [Path(f"{path}.{number}") for number in range(9, 0, -1)]
+    return [name for name in (*names, path) if name.exists()]
 
 
 @pytest.fixture
@@ -94,13 +97,13 @@ def test_neither_a_file_nor_their_number_grows_beyond_its_bound(log, max_files, 
     bound = 1000
     writer = LogWriter(str(log), bound, max_files)
     numbers = iter(range(1000))
-    for _ in range(1000 // chunk):
+    for _ in range(200 // chunk + 1):
         writer.write(b"stdout", b"".join(b"line %d\n" % next(numbers) for _ in range(chunk)))
         assert len(files(log)) <= max_files
         assert all(os.stat(file).st_size <= bound for file in files(log))
     writer.close()
     kept = [int(text.split()[1]) for file in files(log) for _, _, text in said(file)]
-    last = next(numbers, 1000) - 1
+    last = next(numbers) - 1
     assert kept == list(range(kept[0], last + 1)), "what is kept is the newest, in order and without a gap"
     assert len(files(log)) == max_files
     assert writer.lost is None
@@ -123,7 +126,7 @@ def test_a_writer_that_cannot_go_on_says_so_and_writes_to_nothing_else(log, tmp_
     writer.write(b"stdout", b"y" * 100 + b"\n")
     assert isinstance(writer.lost, OSError)
     writer.close()
-    for fd in fds:
+    for fd in fds:  # one of them has the number that was the log's
         assert os.pread(fd, 1, 0) == b""
         os.close(fd)
 
@@ -154,3 +157,21 @@ def test_the_lock_is_let_go_with_the_log_and_not_before(log):
     writer.close()
     assert os.read(reading, 1) == b""
     os.close(reading)
+
+
+def test_no_part_of_a_line_is_left_where_there_was_no_room_for_the_whole(log):
+    script = """
+        import resource, signal, sys
+        from tinydocker.launch.logs import LogWriter
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        writer = LogWriter(sys.argv[1], 1 << 30, 1)
+        writer.write(b"stdout", b"before\\n")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+        writer.write(b"stdout", b"x" * 500 + b"\\n")
+        assert isinstance(writer.lost, OSError)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        writer.write(b"stdout", b"after\\n")
+        writer.close()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script), log], check=True)
+    assert [text for _, _, text in said(log)] == [b"before", b"after"]

@@ -34,18 +34,16 @@ from ..linux.files import open_in_root
 from .archive import ArchiveDamaged
 from .later import Directories
 from .memberrules import ids_of, refuse_overlay_attribute, refuse_overlay_attributes, shown, without_nul, words_of
+from .plainfiles import NEW_FILE, NOT_A_NAME, SPECIAL_BITS, PlainFiles
 from .tarstream import BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Member, TarStream
 
 _log = logging.getLogger(__name__)
 
 _OPEN_DIRECTORIES = 48
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 # What only a member that cannot exist leads to; anything else that fails is the host's doing.
 _MEMBERS_FAULT = frozenset(
     (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EFBIG)
 )
-_NOT_A_NAME = frozenset((b"", b".", b".."))
 
 
 class Extractor:
@@ -64,6 +62,7 @@ class Extractor:
         self._owner = (os.geteuid(), os.getegid())
         self._open: dict[bytes, int] = {}  # the spelling in the archive -> descriptor
         self._stale = False  # something was replaced: what lies open may have been reached through it
+        self._plain = PlainFiles(self._open, self._owner)
         self._later = Directories()
         self._lost_attributes: dict[bytes, bytes] = {}  # attribute -> the first member that lost it
         self._make = {
@@ -93,6 +92,9 @@ class Extractor:
                     self._close_all()
                 elif len(self._open) > _OPEN_DIRECTORIES:
                     self._close_oldest()
+                self._plain.make(tar)
+                self.names += self._plain.names
+                self.size += self._plain.size
             self._finish_directories()
         finally:
             self._close_all()
@@ -104,10 +106,10 @@ class Extractor:
         parent, name = self._place(member.name)
         mode = member.mode
         try:
-            fd = os.open(name, _NEW, mode & 0o777, dir_fd=parent)
+            fd = os.open(name, NEW_FILE, mode & 0o777, dir_fd=parent)
         except FileExistsError:
             self._clear(parent, name, member)
-            fd = os.open(name, _NEW, mode & 0o777, dir_fd=parent)
+            fd = os.open(name, NEW_FILE, mode & 0o777, dir_fd=parent)
         try:
             if member.extents is not None:
                 self._sparse_body(fd, member)
@@ -115,7 +117,7 @@ class Extractor:
                 self._tar.copy_body(fd, member.size)
             if (member.uid, member.gid) != self._owner:
                 os.fchown(fd, *ids_of(member))
-            if mode & _SPECIAL_BITS:
+            if mode & SPECIAL_BITS:
                 os.fchmod(fd, mode)
             if member.xattrs:
                 self._set_xattrs(fd, member.xattrs, member.name)
@@ -164,7 +166,7 @@ class Extractor:
     def _hardlink(self, member: Member) -> None:
         parent, name = self._place(member.name)
         head, _, source = without_nul(member.linkname).rstrip(b"/").rpartition(b"/")
-        if source in _NOT_A_NAME:
+        if source in NOT_A_NAME:
             raise ArchiveDamaged(f"{shown(member.name)} is a link to {shown(member.linkname)}")
         from_fd = self._parent(head, create=False)
         found = os.lstat(source, dir_fd=from_fd)
@@ -203,7 +205,7 @@ class Extractor:
         """Set owner, special bits, attributes and time of what cannot be opened."""
         if (member.uid, member.gid) != self._owner:
             os.chown(name, *ids_of(member), dir_fd=parent, follow_symlinks=False)
-        if member.mode & _SPECIAL_BITS and member.kind != SYMLINK:
+        if member.mode & SPECIAL_BITS and member.kind != SYMLINK:
             os.chmod(name, member.mode, dir_fd=parent)
         if member.xattrs:
             self._set_xattrs(b"/proc/self/fd/%d/%s" % (parent, name), member.xattrs, member.name)
@@ -222,7 +224,7 @@ class Extractor:
     def _place(self, name: bytes) -> tuple[int, bytes]:
         """Return the directory of a member and its name in it."""
         head, _, tail = name.rpartition(b"/")
-        if tail in _NOT_A_NAME:
+        if tail in NOT_A_NAME:
             words = words_of(name)
             if not words:
                 raise ArchiveDamaged(f"the name {shown(name)} stands for the root and is no directory")

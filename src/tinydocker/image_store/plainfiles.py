@@ -17,26 +17,30 @@ import struct
 from collections.abc import Mapping
 from zlib import adler32
 
-from .tarfields import ADLER, BLOCK, CHECKSUM_AS_SPACES
+from .archive import ArchiveDamaged
+from .tarfields import BLOCK, number
 from .tarstream import TarStream
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
-_FIELDS = struct.Struct("100s 24s 12s 12s 8s x 100x 6s 82x 155s 12x")  # the kind is looked at before
-_KIND = 156
-_REGULAR = (0x30, 0)
-_NOT_A_NAME = frozenset((b"", b".", b".."))
-_OWNERS_REMEMBERED = 1024
+NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+NOT_A_NAME = frozenset((b"", b".", b".."))
 
-# The permission bits to create with, all of them if some cannot be given then, and the owner
-# unless it is the extractor's own.
+_FIELDS = struct.Struct("100s 24s 12s 12s 8s")  # name, mode and owners, size, time, checksum
+_KIND, _PREFIX = 156, 345
+_REGULAR = (0x30, 0)
+_CHECKSUM_AS_SPACES = 8 * 0x20
+_ACCESSES_REMEMBERED = 1024
+_NO_OWNER = 0xFFFFFFFF
+
+# The mode to create with; all of the mode if some of it cannot be given then; who is to own the
+# file unless it is whoever made it.
 _Access = tuple[int, int | None, tuple[int, int] | None]
 
 
 class PlainFiles:
-    """Makes plain files in ``directories``: open descriptors by their spelling in the archive.
+    """Makes plain files in ``directories``: descriptors by their spelling in the archive.
 
-    ``owner`` is whom new files belong to. ``names`` and ``size`` add up what was made.
+    ``owner`` is whom new files belong to. ``names`` and ``size`` tell what the last `make` made.
     """
 
     def __init__(self, directories: Mapping[bytes, int], owner: tuple[int, int]) -> None:
@@ -44,29 +48,72 @@ class PlainFiles:
         self.size = 0
         self._directories = directories
         self._owner = owner
-        self._access: dict[bytes, _Access | None] = {}
+        self._accesses: dict[bytes, _Access | None] = {}
 
     def make(self, tar: TarStream) -> None:
-        """Make as many of the next members as are plain; OSError's ``filename`` is a member's name."""
+        """Make as many of the next members as are plain and lie in what is read."""
         buffer, view, at = tar.window()
-        end = len(buffer) - BLOCK
-        directories, access = self._directories, self._access
+        names = total = 0
+        last = len(buffer) - BLOCK
+        fields, directories, accesses = _FIELDS.unpack_from, self._directories, self._accesses
+        while at <= last and buffer[at + _KIND] in _REGULAR and not buffer[at + _PREFIX]:
+            name, owners, size_field, time_field, checksum = fields(buffer, at)
+            try:
+                stated, size, seconds = int(checksum[:6], 8), int(size_field[:11], 8), int(time_field[:11], 8)
+            except ValueError:
+                break
+            body = at + BLOCK
+            # The lower half of Adler-32 is the sum of the bytes and one, unless they are many and high.
+            total_sum = (adler32(view[at:body]) & 0xFFFF) - (adler32(checksum) & 0xFFFF)
+            after = body + size + (-size % BLOCK)
+            if total_sum + _CHECKSUM_AS_SPACES != stated or size < 0 or after > last + BLOCK:
+                break
+            head, _, tail = name[: name.find(0)].rpartition(b"/") if 0 in name else name.rpartition(b"/")
+            parent = directories.get(head)
+            access = accesses[owners] if owners in accesses else self._access(owners)
+            if parent is None or access is None or tail in NOT_A_NAME:
+                break
+            if not _made(parent, tail, view[body : body + size], access, seconds):
+                break
+            names += 1
+            total += size
+            at = after
+        tar.advance(at)
+        self.names, self.size = names, total
+
+    def _access(self, field: bytes) -> _Access | None:
+        """Read the fields of mode, owner and group; None where the extractor has something to say."""
         try:
-            while at <= end and buffer[at + _KIND] in _REGULAR:
-                block = buffer[at : at + BLOCK]
-                name, owner, size_field, time_field, checksum, magic, prefix = _FIELDS.unpack(block)
-                try:
-                    stated, size, mtime = int(checksum[:6], 8), int(size_field[:11], 8), int(time_field[:11], 8)
-                except ValueError:
-                    return
-                body = at + BLOCK
-                after = body + size + (-size % BLOCK)
-                if (
-                    (adler32(block) - (adler32(checksum) & 0xFFFF) - stated + CHECKSUM_AS_SPACES & 0xFFFF)
-                    or size < 0
-                    or after > end + BLOCK
-                ):
-                    return
-                at = after
-        finally:
-            tar.advance(at)
+            mode, uid, gid = number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
+        except ArchiveDamaged:
+            return None
+        if not (0 <= uid < _NO_OWNER and 0 <= gid < _NO_OWNER):
+            return None
+        owner = (uid, gid)
+        access = mode & 0o777, mode if mode & SPECIAL_BITS else None, None if owner == self._owner else owner
+        if len(self._accesses) < _ACCESSES_REMEMBERED:
+            self._accesses[field] = access
+        return access
+
+
+def _made(parent: int, name: bytes, body: memoryview, access: _Access, seconds: int) -> bool:
+    """Make one file; nothing is there if that failed, for whatever reason."""
+    create_mode, mode, owner = access
+    try:
+        fd = os.open(name, NEW_FILE, create_mode, dir_fd=parent)
+    except OSError:
+        return False
+    try:
+        while body:
+            body = body[os.write(fd, body) :]
+        if owner is not None:
+            os.fchown(fd, *owner)
+        if mode is not None:
+            os.fchmod(fd, mode)
+        os.utime(fd, (seconds, seconds))
+    except (OSError, OverflowError):
+        os.unlink(name, dir_fd=parent)
+        return False
+    finally:
+        os.close(fd)
+    return True

@@ -111,6 +111,23 @@ class TarStream(Iterator[Member]):
             else:
                 return self._member(kind, block, name, linkname, records)
 
+    def window(self) -> tuple[bytes, memoryview, int]:
+        """Return what is read, as bytes and as a view, and where in it the next header begins.
+
+        Whoever walks members there by himself says with `advance` how far he came. Nothing is
+        offered where headers have to be seen in the light of earlier ones.
+        """
+        if self._body or self._padding:
+            self._skip(self._body + self._padding)
+            self._body = self._padding = 0
+        if self._globals:
+            return b"", self._view, self._at
+        return self._buffer, self._view, self._at
+
+    def advance(self, at: int) -> None:
+        """Go on at ``at`` of the window, where a header or the window ends."""
+        self._at = at
+
     @property
     def position(self) -> int:
         """The number of bytes of the uncompressed stream that were read."""
@@ -293,14 +310,16 @@ class TarStream(Iterator[Member]):
 
     def _block(self) -> bytes:
         at = self._at
-        while len(self._buffer) - at < BLOCK:
+        block = self._buffer[at : at + BLOCK]
+        self._at = at + len(block)
+        while len(block) < BLOCK:
             if not self._more():
                 if not self._any:
                     raise ArchiveDamaged("it is not an archive: it does not begin with a tar header")
                 raise ArchiveDamaged("it is truncated: the end of the archive is missing")
-            at = self._at
-        self._at = at + BLOCK
-        return self._buffer[at : at + BLOCK]
+            self._at = min(BLOCK - len(block), len(self._buffer))
+            block += self._buffer[: self._at]
+        return block
 
     def _take(self, count: int) -> Iterator[memoryview]:
         """Yield the next ``count`` bytes as they come."""
@@ -323,14 +342,13 @@ class TarStream(Iterator[Member]):
             pass
 
     def _more(self) -> bool:
-        """Put the next piece behind what is unread."""
+        """Take the next piece, once all of the last one is read."""
         piece = next(self._pieces, None)
         if piece is None:
             return False
-        rest = self._buffer[self._at :]
-        self._before += self._at
-        self._buffer = rest + piece if rest else piece
-        self._view = memoryview(self._buffer)
+        self._before += len(self._buffer)
+        self._buffer = piece
+        self._view = memoryview(piece)
         self._at = 0
         return True
 

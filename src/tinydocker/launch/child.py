@@ -21,10 +21,11 @@ import os
 import signal
 import struct
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ..linux import capabilities, files, mounts, process
 from . import identity, protocol, reaper, rootfs, terminal
+from .start import Start
 
 _IFF_UP = 0x1
 _SIOCGIFFLAGS = 0x8913
@@ -34,25 +35,7 @@ _NOT_EXECUTABLE = (errno.EACCES, errno.ENOEXEC, errno.ETXTBSY, errno.EISDIR, err
 _RESTORED_SIGNALS = (signal.SIGPIPE, signal.SIGXFSZ)
 _FIRST_FREE_FD = 3
 
-Steps = tuple[tuple[str, Callable[["Start"], None]], ...]
-
-
-class Start:
-    """One start on its way: what is known of it, its descriptors, and how far it has come."""
-
-    def __init__(self, report: _socket.socket, template: dict[str, Any], nofile: tuple[int, int]) -> None:
-        self.report = report
-        self.template = template
-        self.nofile = nofile
-        self.order: dict[str, Any] = {}
-        self.config: dict[str, Any] = {}
-        self.process: dict[str, Any] = {}
-        self.fds: dict[str, int] = {}
-        self.root_fd = -1
-        self.stage_fd = -1
-        self.null_fd = -1
-        self.who = identity.Identity(0, 0, [], "/")
-        self.at = ""  # what the step in hand is tried on
+Steps = tuple[tuple[str, Callable[[Start], None]], ...]
 
 
 def run(start: Start, steps: Steps) -> NoReturn:
@@ -138,7 +121,6 @@ def name_host(start: Start) -> None:
     """Give the container its host name."""
     start.at = start.config["hostname"]
     process.set_hostname(start.config["hostname"])
-
 
 
 def join(start: Start) -> None:

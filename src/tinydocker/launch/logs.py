@@ -32,6 +32,7 @@ class LogWriter:
         self._second = -1
         self._second_text = ""
         self._lost: OSError | None = None
+        self._fd = -1
         self._open()
 
     def _open(self) -> None:
@@ -55,7 +56,9 @@ class LogWriter:
         for stream, rest in self._pending.items():
             self._append(self._prefix(stream, b"P") + rest + b"\n")
         self._pending.clear()
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
         if self._lock >= 0:
             os.close(self._lock)
 
@@ -73,16 +76,47 @@ class LogWriter:
         return b"%s.%09dZ %s %s " % (self._second_text.encode(), rest, stream, tag)
 
     def _append(self, data: bytes) -> None:
+        """Append whole lines, each to the current file where it fits and else to the next."""
         try:
-            if self._size and self._size + len(data) > self._max_bytes:
-                self._rotate()
-            view = memoryview(data)
-            while view:
-                written = os.write(self._fd, view)
-                self._size += written
-                view = view[written:]
+            if self._fd < 0:
+                self._open()
+            begin = 0
+            while begin < len(data):
+                end = self._end_of_fitting(data, begin)
+                if end == begin:
+                    self._rotate()
+                    continue
+                self._put(data[begin:end])
+                begin = end
         except OSError as err:
             self._lost = err
+
+    def _end_of_fitting(self, data: bytes, begin: int) -> int:
+        """Return where the lines end that the current file has room for; an empty one has for any."""
+        most = begin + self._max_bytes - self._size
+        if len(data) <= most:
+            return len(data)
+        end = data.rfind(b"\n", begin, max(begin, most)) + 1
+        if end or self._size:
+            return end or begin
+        return data.index(b"\n", begin) + 1
+
+    def _put(self, lines: bytes) -> None:
+        view = memoryview(lines)
+        try:
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError:
+            self._take_back()
+            raise
+        self._size += len(lines)
+
+    def _take_back(self) -> None:
+        """Cut off the part of a line that was written: it would be taken for a whole one."""
+        try:
+            os.ftruncate(self._fd, self._size)
+        except OSError:
+            pass  # what could not be written is told already
 
     def _rotate(self) -> None:
         for number in range(self._max_files - 1, 0, -1):
@@ -91,5 +125,6 @@ class LogWriter:
                 os.replace(older, f"{self._path}.{number}")
         if self._max_files == 1:
             os.unlink(self._path)
-        os.close(self._fd)
+        fd, self._fd = self._fd, -1
+        os.close(fd)
         self._open()

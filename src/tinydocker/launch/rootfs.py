@@ -10,12 +10,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..linux import files, mounts
-
-if TYPE_CHECKING:
-    from .child import Start
+from .start import Start
 
 #: Made in every /dev beside the devices; Source: the OCI runtime specification, "Default Devices" and moby.
 _DEV_LINKS = (

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..linux import process
 from . import child, protocol
+from .start import Start
 
 _IDLE_MS = 5
 _KEPT_S = 30.0
@@ -45,8 +46,9 @@ class Child:
         """Kill and reap it."""
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         os.waitpid(self.pid, 0)
-        os.close(self.pidfd)
-        os.close(self.mount_namespace)
+        for fd in (self.pidfd, self.mount_namespace):
+            if fd >= 0:
+                os.close(fd)
         self.report.close()
 
 
@@ -120,7 +122,7 @@ class Spawner:
         try:
             pid, pidfd = process.clone(flags)
             if pid == 0:
-                child.run(child.Start(theirs, template, self._nofile), steps)
+                child.run(Start(theirs, template, self._nofile), steps)
             namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC) if template else -1
             return Child(pid, pidfd, ours, namespace)
         except BaseException:

@@ -4,80 +4,55 @@ It is spawned by the program with a socket as descriptor 3 and the program's pid
 It has one thread and no imports beyond the standard library, so that a clone of it is cheap and
 safe. It outlives its program only while something detached runs.
 
-Source: epoll(7), pidfd_open(2), clone3(2).
+Source: pidfd_open(2), prctl(2).
 """
 
 from __future__ import annotations
 
 import _socket
-import bisect
 import errno
 import gc
 import json
 import os
 import resource
-import select
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ..errors import KernelError
 from ..linux import capabilities, process
-from ..store import records, trash
 from . import protocol
 from .holding import HoldingNamespace
-from .spawning import Spawner
+from .loop import Loop
+from .removal import Removal
+from .spawning import Child, Spawner
 from .task import Task
 
 _CONTROL_FD = 3
-_FEW_ENTRIES = 200
 
 
 class Supervisor:
-    """The loop, and what all tasks share."""
+    """What was ordered and still lasts, and the program that it is done for."""
 
     def __init__(self, control: _socket.socket, program_pid: int, scratch: str) -> None:
-        self.boot_id = records.boot_id()
         nofile = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (nofile[1], nofile[1]))
-        self.spawner = Spawner(nofile)
-        self._control = control
-        self._epoll = select.epoll()
-        self._handlers: dict[int, Callable[[int], object]] = {}
+        self._loop = Loop()
+        self._removal = Removal(self._loop)
+        self._spawner = Spawner(nofile)
+        self._holding = HoldingNamespace(scratch)
         self._tasks: set[Task] = set()
         self._mounts: dict[int, Mount] = {}
-        self._later: list[tuple[float, Callable[[], object]]] = []
-        self._removers: dict[int, int] = {}
-        self._holding = HoldingNamespace(scratch)
+        self._control = control
         self._program = os.pidfd_open(program_pid)
-        self.watch(control.fileno(), self._on_order)
-        self.watch(self._program, self._on_program_end)
-
-    # -- the loop --------------------------------------------------------------------------------
-
-    def watch(self, fd: int, handler: Callable[[int], object]) -> None:
-        """Call ``handler(fd)`` whenever ``fd`` has something."""
-        self._handlers[fd] = handler
-        self._epoll.register(fd, select.EPOLLIN)
-
-    def forget(self, fd: int) -> None:
-        """Watch ``fd`` no longer; to be called before it is closed."""
-        if self._handlers.pop(fd, None):
-            self._epoll.unregister(fd)
+        self._loop.watch(control.fileno(), self._on_order)
+        self._loop.watch(self._program, self._on_program_end)
 
     def serve(self) -> None:
         """Work until the program is gone and nothing is left to watch or to remove."""
-        while self._program >= 0 or self._tasks or self._later or self._removers:
-            wait_ms = self._wait_ms()
-            events = self._epoll.poll(None if wait_ms is None else wait_ms / 1000)
-            for fd, _ in events:
-                handler = self._handlers.get(fd)
-                if handler:
-                    handler(fd)
-            if not events:
-                self._use_idle_moment()
+        while self._program >= 0 or self._tasks or self._loop.has_put_off or self._removal.is_busy:
+            if not self._loop.turn(self._wait_ms()) and not self._loop.do_put_off() and self._program >= 0:
+                self._spawner.idle()
             if self._program < 0:
                 self._take_leave()
 
@@ -88,24 +63,16 @@ class Supervisor:
         """
         if any(task.is_starting for task in self._tasks):
             return None
-        waits = [max(0, int((due - time.monotonic()) * 1000)) for due, _ in self._later[:1]]
-        if self._program >= 0 and (idle_ms := self.spawner.wait_ms()) is not None:
-            waits.append(idle_ms)
-        return min(waits, default=None)
-
-    def _use_idle_moment(self) -> None:
-        if self._later and self._later[0][0] <= time.monotonic():
-            self._later.pop(0)[1]()
-        elif self._program >= 0:
-            self.spawner.idle()
+        waits = [self._loop.put_off_ms(), self._spawner.wait_ms() if self._program >= 0 else None]
+        return min((wait for wait in waits if wait is not None), default=None)
 
     def _on_program_end(self, _fd: int) -> None:
         """End what was attached: the program has ended or closed its engine."""
         for fd in (self._program, self._control.fileno()):
-            self.forget(fd)
+            self._loop.forget(fd)
         os.close(self._program)
         self._program = -1
-        self.spawner.close()
+        self._spawner.close()
         for mounted in list(self._mounts.values()):
             mounted.on_channel(mounted.fd)
         for task in list(self._tasks):
@@ -114,8 +81,8 @@ class Supervisor:
 
     def _take_leave(self) -> None:
         """Tell a program that waits for it that all that was attached is gone, and whether we go too."""
-        waited_for = any(task.attached for task in self._tasks) or self._later or self._removers
-        if self._control.fileno() < 0 or waited_for:
+        at_work = any(task.attached for task in self._tasks) or self._loop.has_put_off or self._removal.is_busy
+        if self._control.fileno() < 0 or at_work:
             return
         try:
             protocol.send(self._control, {"staying": bool(self._tasks)})
@@ -123,10 +90,6 @@ class Supervisor:
             pass  # the program has ended
         if self._tasks:
             self._control.close()
-
-    def retire(self, task: Task) -> None:
-        """Forget a task that is over."""
-        self._tasks.discard(task)
 
     # -- orders ----------------------------------------------------------------------------------
 
@@ -149,8 +112,10 @@ class Supervisor:
 
     def _carry_out(self, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
         op = order["op"]
-        if op in ("mount", "tmpfs"):
-            self._mounts[channel.fileno()] = Mount(self, self._holding, order, channel)
+        if op == "start":
+            self._start(order, channel, fds)
+        elif op == "exec":
+            self._adopt(self._spawner.for_exec(fds["container"]), order, channel, fds)
         elif op == "rootfs":
             tree = self._holding.clone_root_of(fds["container"])
             protocol.send(channel, {"rootfs": True}, [tree])
@@ -158,54 +123,38 @@ class Supervisor:
                 os.close(fd)
             channel.close()
         else:
-            if "workspace" in order.get("rootfs", {}):
-                fds["tree"] = self._holding.clone(order["rootfs"]["workspace"])
-            self._tasks.add(Task(self, order, channel, fds))
-            if op == "start" and self._program >= 0 and self.spawner.is_pressed:
-                self.spawner.prepare()  # beside the start that was just handed over
+            self._mounts[channel.fileno()] = Mount(self._loop, self._holding, order, channel, self._mounts)
 
-    def throw_away(self, path: str, trash_dir: str) -> None:
-        """Take a container's directory away at once, and remove what was in it when nobody waits."""
-        place = trash.discard(path, trash_dir)
-        if place:
-            self.later(partial(self._remove, place))
+    def _start(self, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
+        if "workspace" in order["rootfs"]:
+            fds["tree"] = self._holding.clone(order["rootfs"]["workspace"])
+        self._adopt(self._spawner.for_start(order["template"]), order, channel, fds)
+        if self._program >= 0 and self._spawner.is_pressed:
+            self._spawner.prepare()  # beside the start that was just handed over
 
-    def later(self, act: Callable[[], object], delay_s: float = 0.0) -> None:
-        """Call ``act`` when nothing else is to be done, ``delay_s`` from now at the earliest, and before leaving."""
-        bisect.insort(self._later, (time.monotonic() + delay_s, act), key=_due)
-
-    def _remove(self, path: str) -> None:
-        """Remove a tree; a big one is removed by a child meanwhile."""
-        if _is_small(path):
-            trash.remove_tree(path)
-            return
-        pid, pidfd = process.clone(0)
-        if pid == 0:
-            try:
-                trash.remove_tree(path)
-            finally:
-                os._exit(0)
-        self._removers[pidfd] = pid
-        self.watch(pidfd, self._on_removed)
-
-    def _on_removed(self, fd: int) -> None:
-        self.forget(fd)
-        os.waitpid(self._removers.pop(fd), 0)
-        os.close(fd)
-
-    def unmounted(self, fd: int) -> None:
-        """Forget the mount whose channel was ``fd``."""
-        del self._mounts[fd]
+    def _adopt(self, child: Child, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
+        try:
+            task = Task(self._loop, self._removal, child, order, channel, fds, self._tasks.discard)
+        except BaseException:
+            child.end()
+            raise
+        self._tasks.add(task)
 
 
 class Mount:
     """A workspace's mount or tmpfs, which lasts as long as the channel that ordered it."""
 
     def __init__(
-        self, loop: Supervisor, holding: HoldingNamespace, order: dict[str, Any], channel: _socket.socket
+        self,
+        loop: Loop,
+        holding: HoldingNamespace,
+        order: dict[str, Any],
+        channel: _socket.socket,
+        mounted: dict[int, Mount],
     ) -> None:
         self._loop = loop
         self._channel = channel
+        self._mounted = mounted
         self.fd = channel.fileno()
         name: str = order["id"]
         if order["op"] == "tmpfs":
@@ -223,25 +172,7 @@ class Mount:
         self._loop.forget(fd)
         self._unmount()
         self._channel.close()
-        self._loop.unmounted(fd)
-
-
-def _due(entry: tuple[float, Callable[[], object]]) -> float:
-    return entry[0]
-
-
-def _is_small(path: str) -> bool:
-    """Tell whether a tree has so few entries that removing it delays nobody."""
-    seen, pending = 0, [path]
-    while pending:
-        with os.scandir(pending.pop()) as entries:
-            for entry in entries:
-                seen += 1
-                if seen > _FEW_ENTRIES:
-                    return False
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(entry.path)
-    return True
+        del self._mounted[fd]
 
 
 def _close_quietly(fd: int) -> None:

@@ -13,15 +13,16 @@ import _socket
 import os
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import TinydockerError
 from ..store import names, records
 from . import kill, logs, protocol
-
-if TYPE_CHECKING:
-    from .supervisor import Supervisor
+from .loop import Loop
+from .removal import Removal
+from .spawning import Child
 
 _CHUNK_BYTES = 256 * 1024
 _RECORD_AFTER_S = 0.005
@@ -30,29 +31,37 @@ _RECORD_AFTER_S = 0.005
 class Task:
     """What the supervisor knows of one process that it has cloned."""
 
-    def __init__(self, loop: Supervisor, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        removal: Removal,
+        child: Child,
+        order: dict[str, Any],
+        channel: _socket.socket,
+        fds: dict[str, int],
+        on_over: Callable[[Task], object],
+    ) -> None:
         self.order = order
         self.is_container = order["op"] == "start"
-        self.attached: bool = order.get("attached", True)
+        self.attached: bool = order["attached"]
         self.directory: str = order.get("directory", "")
         self.released = False  # the program has let go
         self.ended = False
+        self.began = time.monotonic_ns()
+        self.pid, self.pidfd, self._report = child.pid, child.pidfd, child.report
+        self._mount_namespace = child.mount_namespace
         self._loop = loop
+        self._removal = removal
         self._channel = channel
         self._fds = fds
+        self._on_over = on_over
+        self._state: dict[str, Any] = {"boot_id": records.boot_id()}
         self._log = self._open_log(order.get("log"))
         self._outputs: dict[int, bytes] = {}
         self._verdict = -1
         self._failure: dict[str, Any] | None = None
         self._ready = self._started = False
         self._mark = 0
-        self.began = time.monotonic_ns()
-        if self.is_container:
-            started = loop.spawner.for_start(order["template"])
-        else:
-            started = loop.spawner.for_exec(fds["container"])
-        self.pid, self.pidfd, self._report = started.pid, started.pidfd, started.report
-        self._mount_namespace = started.mount_namespace
         self._hand_over()
         loop.watch(self._report.fileno(), self.on_report)
         loop.watch(self.pidfd, self.on_exit)
@@ -137,10 +146,9 @@ class Task:
         self._record({"status": "running", "pid": self.pid, "start_time": start_time, "started": started})
 
     def _record(self, state: dict[str, Any]) -> None:
-        if self.directory:
-            self._state = {**getattr(self, "_state", {}), **state, "boot_id": self._loop.boot_id}
-            durable = self.order.get("durable", True)
-            records.write(f"{self.directory}/state.json", self._state, durable=durable)
+        if self.is_container:
+            self._state.update(state)
+            records.write(f"{self.directory}/state.json", self._state, durable=self.order["durable"])
 
     # -- while it runs ---------------------------------------------------------------------------
 
@@ -275,7 +283,7 @@ class Task:
         if remove and self.directory:
             if not names.release(self.order["name_link"], self.order["id"]):
                 self._release_later_name()
-            self._loop.throw_away(self.directory, self.order["trash"])
+            self._removal.throw_away(self.directory, self.order["trash"])
         for held in self._fds.values():
             os.close(held)
         self._fds.clear()
@@ -287,7 +295,7 @@ class Task:
         self._channel.close()
         if self._mount_namespace >= 0:
             self._loop.later(partial(os.close, self._mount_namespace))
-        self._loop.retire(self)
+        self._on_over(self)
 
     def _answer(self, message: protocol.Message, fds: list[int]) -> None:
         try:
