@@ -78,12 +78,14 @@ class Container(Lifecycle):
         user: Any = None,
         workdir: Any = None,
         tty: bool = False,
+        size: tuple[int, int] | None = None,
         text: bool = True,
         detach: bool = False,
     ) -> ContainerProcess:
         """Start a command in the running container; streams are given as to subprocess.Popen, None is the null device.
 
-        With ``detach`` it is not ended when this program ends.
+        With ``tty`` its streams are a terminal, of ``size`` (rows, columns). With ``detach`` it is
+        not ended when this program ends.
         """
         if tty:
             stdin = stdout = stderr = None
@@ -98,6 +100,7 @@ class Container(Lifecycle):
                 user=user,
                 workdir=workdir,
                 tty=tty,
+                size=size,
                 text=text,
                 detach=detach,
             )

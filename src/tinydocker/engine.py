@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,8 @@ class Engine:
         self._client = Client(f"{self.paths.run_root}/rootfs")
         self._lock = threading.Lock()
         self._opened = False
+        # A program that ends without closing its engine leaves no supervisor behind for a moment.
+        weakref.finalize(self, self._client.close)
 
     def __repr__(self) -> str:
         return f"<engine at {self.paths.root}>"

@@ -13,6 +13,7 @@ import attrs
 from .errors import InvalidSpec
 from .launch.client import Channel
 from .process import DEVNULL, PIPE, STDOUT, ContainerProcess
+from .starting import with_console_size
 from .spec.command import parse_command, parse_workdir
 from .spec.pairs import parse_env
 from .spec.users import numeric_ids, parse_user
@@ -84,6 +85,7 @@ def execute(
     user: Any = None,
     workdir: Any = None,
     tty: bool = False,
+    size: tuple[int, int] | None = None,
     text: bool = True,
     detach: bool = False,
 ) -> ContainerProcess:
@@ -94,7 +96,12 @@ def execute(
     """
     try:
         process = _process(record, command, env, user, workdir, tty=tty)
-        order = {"op": "exec", "config": json.dumps({"process": process}), "terminal": tty, "attached": not detach}
+        order = {
+            "op": "exec",
+            "config": json.dumps(with_console_size({"process": process}, size)),
+            "terminal": tty,
+            "attached": not detach,
+        }
         channel: Channel = engine._order(order, {"container": container, **streams.theirs})
         try:
             message, fds = channel.answer()

@@ -177,12 +177,13 @@ def order(
     remove: str,
     first: bool,
     announced: bool = True,
+    size: tuple[int, int] | None = None,
 ) -> Channel:
     """Order the start and return its channel; ``streams`` are the child's ends.
 
     With ``announced`` an answer tells when the command runs, or why not; without, only the end is told.
     ``remove`` says who removes it: the supervisor ``at_end`` or ``at_close`` of the channel, or
-    ``never``. A ``first`` start that fails leaves nothing.
+    ``never``. A ``first`` start that fails leaves nothing. ``size`` is that of its terminal (rows, columns).
     """
     directory = made.directory
     with ExitStack() as ours:
@@ -194,7 +195,7 @@ def order(
             "max_bytes": spec.log.max_size,
             "max_files": spec.log.max_files,
         }
-        template, rest = split(made.record["config"])
+        template, rest = split(with_console_size(made.record["config"], size))
         order = {
             "op": "start",
             "id": directory.id,
@@ -214,6 +215,14 @@ def order(
             "log": log if logged else None,
         }
         return engine._order(order, fds)
+
+
+def with_console_size(config: dict[str, Any], size: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the configuration with a terminal of ``size`` (rows, columns), where one is given."""
+    if size is None:
+        return config
+    rows, columns = size
+    return {**config, "process": {**config["process"], "consoleSize": {"height": rows, "width": columns}}}
 
 
 def await_start(channel: Channel) -> Started:

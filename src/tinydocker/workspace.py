@@ -11,12 +11,10 @@ from pathlib import Path, PosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-import attrs
-
 from . import engine as engines
 from .errors import InUse, InvalidSpec, NotSupported, TinydockerError
+from .layer import Layer, copied
 from .spec.parse import parse_size
-from .store import locks, trash
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -26,97 +24,6 @@ if TYPE_CHECKING:
     from .rootpath import RootPath
 
 _ARCHIVE_NAME = re.compile(r"\.(tar|tgz|tbz2|txz|tzst)$|\.tar\.(gz|bz2|xz|zst)$")
-
-
-@attrs.define(eq=False)
-class Layer:
-    """One writable layer, leased as long as somebody holds it: a directory, or a tmpfs kept by the supervisor."""
-
-    directory: str
-    _lease: int
-    _tmpfs: tuple[int, int] | None = None  # its channel, which keeps it, and its upper directory
-
-    @classmethod
-    def make(cls, engine: Engine, tmpfs_bytes: int | None = None) -> Layer:
-        """Make an empty layer."""
-        directory = f"{engine.paths.workspaces}/{os.urandom(6).hex()}"
-        os.mkdir(directory, 0o700)
-        layer = cls(directory, locks.shared(f"{directory}/lock"))
-        try:
-            os.mkdir(layer.place, 0o700)
-            if tmpfs_bytes is None:
-                for path in (layer.upper, layer.work):
-                    os.mkdir(path)
-                    os.chmod(path, 0o755)
-            else:
-                layer._tmpfs = _order_tmpfs(engine, layer.name, tmpfs_bytes)
-        except BaseException:
-            layer.close(engine.paths.trash)
-            raise
-        return layer
-
-    @property
-    def name(self) -> str:
-        """Its name among the workspaces."""
-        return os.path.basename(self.directory)
-
-    @property
-    def place(self) -> str:
-        """Where its two directories are; of a tmpfs, where the supervisor mounts it out of the host's sight."""
-        return f"{self.directory}/layer"
-
-    @property
-    def upper(self) -> str:
-        """Its upper directory."""
-        return f"{self.place}/upper"
-
-    @property
-    def work(self) -> str:
-        """Its work directory."""
-        return f"{self.place}/work"
-
-    @property
-    def readable_upper(self) -> str | int:
-        """Its upper directory, as what this program can read: a path, or a tmpfs's descriptor."""
-        return self._tmpfs[1] if self._tmpfs else self.upper
-
-    @property
-    def is_tmpfs(self) -> bool:
-        """Whether it is kept in memory."""
-        return self._tmpfs is not None
-
-    def is_written(self) -> bool:
-        """Tell whether anything has been changed in it."""
-        with os.scandir(self.readable_upper) as entries:
-            return next(entries, None) is not None
-
-    def share(self) -> Layer:
-        """Return a second holder of this layer."""
-        tmpfs = (os.dup(self._tmpfs[0]), os.dup(self._tmpfs[1])) if self._tmpfs else None
-        return Layer(self.directory, locks.shared(f"{self.directory}/lock"), tmpfs)
-
-    def close(self, trash_dir: str) -> None:
-        """Let go; the last holder removes the layer."""
-        for fd in self._tmpfs or ():
-            os.close(fd)
-        try:
-            locks.hold(self._lease)
-            place = trash.discard(self.directory, trash_dir)
-            if place:
-                trash.remove_tree(place)
-        except BlockingIOError:
-            pass  # another holds it too
-        finally:
-            os.close(self._lease)
-
-
-def _order_tmpfs(engine: Engine, name: str, size_bytes: int) -> tuple[int, int]:
-    channel = engine._order({"op": "tmpfs", "id": name, "bytes": size_bytes}, {})
-    try:
-        _, (upper,) = channel.answer()
-        return os.dup(channel.fileno()), upper
-    finally:
-        channel.forget()
 
 
 class MountPath(PosixPath):
@@ -150,6 +57,7 @@ class Workspace:
         self._size_bytes = None if size is None else parse_size("size", size)
         self._engine = engine
         self._sealed: list[Layer] = []  # topmost first
+        self._begun: Layer | None = None  # the written layer that it starts with, where it is a copy
         self._users = 0
         self._live: _Live | None = None
 
@@ -158,7 +66,7 @@ class Workspace:
         return f"<workspace of {self._image.source} {state}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        if self._live or self._sealed:
+        if self._live or self._sealed or self._begun:
             raise TypeError("an open or forked workspace cannot be pickled: it lives in this program")
         return dict(self.__dict__)
 
@@ -168,7 +76,8 @@ class Workspace:
         engine = (self._engine or self._image._engine or engines.default()).open()
         with ExitStack() as undo:
             lowerdirs = undo.enter_context(self._image._resolved(engine)).lowerdirs
-            live = _Live(engine, lowerdirs, Layer.make(engine, self._size_bytes))
+            live = _Live(engine, lowerdirs, self._begun or Layer.make(engine, self._size_bytes))
+            self._begun = None
             undo.callback(live.close)
             live.mount(self._sealed)
             live.leases = undo.pop_all()
@@ -187,6 +96,9 @@ class Workspace:
         if live and live.program == os.getpid():
             live.leases.close()
             trash_dir = live.engine.paths.trash
+        if self._begun:
+            self._sealed.append(self._begun)
+            self._begun = None
         while self._sealed:
             self._sealed.pop().close(trash_dir)
 
@@ -246,18 +158,24 @@ class Workspace:
         return Image.archive(path)
 
     def fork(self) -> Workspace:
-        """Return a second workspace, to be entered, that starts from this one's state; no data is copied.
+        """Return a second workspace, to be entered, that starts from this one's state.
 
-        What has been written so far becomes a read-only layer that both stand on. Files that are
-        open for writing through :attr:`path` must be closed first: writes to them would be seen by both.
+        No data is copied: what has been written so far becomes a read-only layer that both stand
+        on. Files that are open for writing through :attr:`path` must be closed first: writes to
+        them would be seen by both. Only on an image that holds the engine's own root, such as the
+        host's, must the layer be copied, as an overlay refuses layers that lie in one another;
+        ``size=`` avoids that.
         """
         live = self._opened()
         if self._users:
             raise InUse(f"{self!r} has a running container: its fork would change with it; stop the container first")
-        if live.layer.is_written():
-            self._seal(live)
         twin = Workspace(self._image, engine=live.engine)
         twin._size_bytes = self._size_bytes
+        if live.layer.is_written():
+            if live.layer.is_tmpfs or live.engine.paths.scaffold in live.lowerdirs:
+                self._seal(live)
+            else:
+                twin._begun = copied(live.layer.upper, live.engine)
         twin._sealed = [layer.share() for layer in self._sealed]
         return twin
 
@@ -325,17 +243,8 @@ def _combined(steps: Iterable[list[Change]]) -> list[Change]:
 
 def forked_from(image: Image, upper: str, engine: Engine) -> Workspace:
     """Return a workspace, to be entered, that starts from a copy of the layer ``upper`` over ``image``."""
-    engine.open()
-    layer = Layer.make(engine)
-    try:
-        from .image_store.copy import copy_layer
-
-        copy_layer(upper, layer.upper)
-    except BaseException:
-        layer.close(engine.paths.trash)
-        raise
     twin = Workspace(image, engine=engine)
-    twin._sealed = [layer]
+    twin._begun = copied(upper, engine.open())
     return twin
 
 

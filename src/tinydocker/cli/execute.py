@@ -37,6 +37,7 @@ def execute(session: Session) -> int:
     container = session.container(name)
 
     from ..process import PIPE
+    from . import terminal
 
     process = container.popen(
         command,
@@ -47,6 +48,7 @@ def execute(session: Session) -> int:
         user=values.text("user"),
         workdir=values.text("workdir"),
         tty=tty,
+        size=terminal.size() if tty else None,
         text=False,
         detach=detached,
     )

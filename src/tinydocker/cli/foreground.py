@@ -33,7 +33,7 @@ def run(container: Container) -> int:
         container.create()
         log = container.open_log()
         undo.callback(log.close)
-        process = container.start_process(stdin=PIPE)
+        process = container.start_process(stdin=PIPE, size=terminal.size() if tty else None)
         undo.callback(process.close)
         signals = undo.enter_context(Signals())
         return follow(process, signals, stdin=True, tty=tty, record=log.write)
@@ -65,8 +65,6 @@ def follow(
                 0, inlet, close_sink=None if tty else process.stdin.close, may_read=lambda: not terminal.in_background()
             )
             pump.flows.append(typing)
-        if tty:
-            process.resize(*terminal.size())
         ended = Ended(process, pump, outputs)
         pump.watch(process.fileno(), ended)
         pump.watch(signals.fd, lambda: _on_signals(signals, process, raw, tty=tty))

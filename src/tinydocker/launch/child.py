@@ -181,9 +181,8 @@ def take_stdio(start: Start) -> None:
 
 
 def limit(start: Start) -> None:
-    """Set resource limits, the file mode mask and the out-of-memory score."""
+    """Set resource limits and the out-of-memory score."""
     identity.limit_resources(start.process.get("rlimits", []), start.nofile)
-    os.umask(start.process.get("user", {}).get("umask", 0o022))
     score = start.process.get("oomScoreAdj")
     if score is not None:
         fd = files.open_in_root(start.root_fd, "proc/self/oom_score_adj", os.O_WRONLY)
@@ -204,6 +203,7 @@ def become_user(start: Start) -> None:
     start.at = cwd
     os.fchdir(directory)
     os.close(directory)
+    os.umask(start.process.get("user", {}).get("umask", 0o022))
     if not os.getcwd().startswith("/"):  # the kernel says "(unreachable)" outside of the root
         raise RuntimeError("it is not inside of the container")
 

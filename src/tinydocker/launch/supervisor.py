@@ -184,7 +184,6 @@ def _close_quietly(fd: int) -> None:
 
 def main() -> None:
     """Run a supervisor: descriptor 3 is the socket, the arguments are the program's pid and a directory."""
-    os.setsid()
     os.chdir("/")
     os.umask(0)
     process.close_from(_CONTROL_FD + 1)
@@ -200,6 +199,7 @@ def main() -> None:
     control = _socket.socket(fileno=_CONTROL_FD)
     try:
         Supervisor(control, int(sys.argv[1]), sys.argv[2]).serve()
+        os._exit(0)  # the interpreter's own end takes milliseconds, and somebody may be waiting
     except BaseException:
         import traceback
 

@@ -55,7 +55,7 @@ class Task:
         self._channel = channel
         self._fds = fds
         self._on_over = on_over
-        self._state: dict[str, Any] = {"boot_id": records.boot_id()}
+        self._state: dict[str, Any] = {}
         self._log = self._open_log(order.get("log"))
         self._outputs: dict[int, bytes] = {}
         self._verdict = -1
@@ -147,7 +147,7 @@ class Task:
 
     def _record(self, state: dict[str, Any]) -> None:
         if self.is_container:
-            self._state.update(state)
+            self._state.update(state, boot_id=records.boot_id())
             records.write(f"{self.directory}/state.json", self._state, durable=self.order["durable"])
 
     # -- while it runs ---------------------------------------------------------------------------

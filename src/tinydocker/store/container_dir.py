@@ -114,9 +114,10 @@ class ContainerDir:
     def _runs(self, state: dict[str, Any]) -> bool:
         if state.get("boot_id") != records.boot_id():
             return False
-        if records.process_start_time(state["pid"]) == state["start_time"]:
-            return True
-        return self.is_claimed()  # it has been reaped, and its supervisor is about to record the end
+        if records.process_start_time(state["pid"]) != state["start_time"]:
+            return False
+        # An ended process waits to be reaped and recorded by its supervisor, if that still lives.
+        return self.is_claimed() or not records.is_zombie(state["pid"])
 
     def is_claimed(self) -> bool:
         """Tell whether a living program or supervisor answers for the container."""

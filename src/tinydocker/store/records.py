@@ -107,13 +107,25 @@ def process_start_time(pid: int) -> int | None:
 
     A pid together with its start time and the boot id names one process for ever.
     """
+    fields = _stat_fields(pid)
+    return int(fields[22 - 3]) if fields else None
+
+
+def is_zombie(pid: int) -> bool:
+    """Tell whether ``pid`` has ended and was not reaped yet."""
+    fields = _stat_fields(pid)
+    return bool(fields) and fields[0] in (b"Z", b"X")
+
+
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return what procfs says of a process, from its state (field 3) on; nothing where there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             stat = file.read()
     except (FileNotFoundError, ProcessLookupError):
-        return None
+        return []
     # Field 2 is the command in parentheses and may itself hold spaces and parentheses.
-    return int(stat[stat.rindex(b")") + 2 :].split()[22 - 3])
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def _content(fd: int) -> bytes:

@@ -1,0 +1,117 @@
+"""The writable layers of workspaces: directories of their own, or tmpfs that the supervisor keeps."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import attrs
+
+from .store import locks, trash
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+
+@attrs.define(eq=False)
+class Layer:
+    """One writable layer, leased as long as somebody holds it: a directory, or a tmpfs kept by the supervisor."""
+
+    directory: str
+    _lease: int
+    _tmpfs: tuple[int, int] | None = None  # its channel, which keeps it, and its upper directory
+
+    @classmethod
+    def make(cls, engine: Engine, tmpfs_bytes: int | None = None) -> Layer:
+        """Make an empty layer."""
+        directory = f"{engine.paths.workspaces}/{os.urandom(6).hex()}"
+        os.mkdir(directory, 0o700)
+        layer = cls(directory, locks.shared(f"{directory}/lock"))
+        try:
+            os.mkdir(layer.place, 0o700)
+            if tmpfs_bytes is None:
+                for path in (layer.upper, layer.work):
+                    os.mkdir(path)
+                    os.chmod(path, 0o755)
+            else:
+                layer._tmpfs = _order_tmpfs(engine, layer.name, tmpfs_bytes)
+        except BaseException:
+            layer.close(engine.paths.trash)
+            raise
+        return layer
+
+    @property
+    def name(self) -> str:
+        """Its name among the workspaces."""
+        return os.path.basename(self.directory)
+
+    @property
+    def place(self) -> str:
+        """Where its two directories are; of a tmpfs, where the supervisor mounts it out of the host's sight."""
+        return f"{self.directory}/layer"
+
+    @property
+    def upper(self) -> str:
+        """Its upper directory."""
+        return f"{self.place}/upper"
+
+    @property
+    def work(self) -> str:
+        """Its work directory."""
+        return f"{self.place}/work"
+
+    @property
+    def readable_upper(self) -> str | int:
+        """Its upper directory, as what this program can read: a path, or a tmpfs's descriptor."""
+        return self._tmpfs[1] if self._tmpfs else self.upper
+
+    @property
+    def is_tmpfs(self) -> bool:
+        """Whether it is kept in memory."""
+        return self._tmpfs is not None
+
+    def is_written(self) -> bool:
+        """Tell whether anything has been changed in it."""
+        with os.scandir(self.readable_upper) as entries:
+            return next(entries, None) is not None
+
+    def share(self) -> Layer:
+        """Return a second holder of this layer."""
+        tmpfs = (os.dup(self._tmpfs[0]), os.dup(self._tmpfs[1])) if self._tmpfs else None
+        return Layer(self.directory, locks.shared(f"{self.directory}/lock"), tmpfs)
+
+    def close(self, trash_dir: str) -> None:
+        """Let go; the last holder removes the layer."""
+        for fd in self._tmpfs or ():
+            os.close(fd)
+        try:
+            locks.hold(self._lease)
+            place = trash.discard(self.directory, trash_dir)
+            if place:
+                trash.remove_tree(place)
+        except BlockingIOError:
+            pass  # another holds it too
+        finally:
+            os.close(self._lease)
+
+
+def _order_tmpfs(engine: Engine, name: str, size_bytes: int) -> tuple[int, int]:
+    channel = engine._order({"op": "tmpfs", "id": name, "bytes": size_bytes}, {})
+    try:
+        _, (upper,) = channel.answer()
+        return os.dup(channel.fileno()), upper
+    finally:
+        channel.forget()
+
+
+def copied(upper: str, engine: Engine) -> Layer:
+    """Return a layer with a copy of the directory ``upper``."""
+    from .image_store.copy import copy_layer
+
+    layer = Layer.make(engine)
+    try:
+        copy_layer(upper, layer.upper)
+    except BaseException:
+        layer.close(engine.paths.trash)
+        raise
+    return layer
