@@ -84,6 +84,7 @@ def _mounted(engine: Engine, made: Made) -> Iterator[int]:
             "upper": directory.upper,
             "work": directory.work,
             "tmpfs": [],
+            "directories": [],
         }
         channel = engine._order(order, {})
         try:

@@ -13,10 +13,10 @@ import attrs
 from .errors import InvalidSpec
 from .launch.client import Channel
 from .process import DEVNULL, PIPE, STDOUT, ContainerProcess
-from .starting import with_console_size
 from .spec.command import parse_command, parse_workdir
 from .spec.pairs import parse_env
 from .spec.users import numeric_ids, parse_user
+from .starting import with_console_size
 
 if TYPE_CHECKING:
     from .engine import Engine

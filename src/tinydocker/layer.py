@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,18 +16,20 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Layer:
-    """One writable layer, leased as long as somebody holds it: a directory, or a tmpfs kept by the supervisor."""
+    """One writable layer, leased as long as somebody in this program holds it: a directory, or a tmpfs kept by the supervisor."""
 
     directory: str
     _lease: int
     _tmpfs: tuple[int, int] | None = None  # its channel, which keeps it, and its upper directory
+    _holders: int = 1
+    _guard: threading.Lock = attrs.field(factory=threading.Lock)
 
     @classmethod
     def make(cls, engine: Engine, tmpfs_bytes: int | None = None) -> Layer:
         """Make an empty layer."""
         directory = f"{engine.paths.workspaces}/{os.urandom(6).hex()}"
         os.mkdir(directory, 0o700)
-        layer = cls(directory, locks.shared(f"{directory}/lock"))
+        layer = cls(directory, locks.hold(f"{directory}/lock"))
         try:
             os.mkdir(layer.place, 0o700)
             if tmpfs_bytes is None:
@@ -76,23 +79,23 @@ class Layer:
             return next(entries, None) is not None
 
     def share(self) -> Layer:
-        """Return a second holder of this layer."""
-        tmpfs = (os.dup(self._tmpfs[0]), os.dup(self._tmpfs[1])) if self._tmpfs else None
-        return Layer(self.directory, locks.shared(f"{self.directory}/lock"), tmpfs)
+        """Return the layer for one more holder, who closes it too."""
+        with self._guard:
+            self._holders += 1
+        return self
 
     def close(self, trash_dir: str) -> None:
         """Let go; the last holder removes the layer."""
+        with self._guard:
+            self._holders -= 1
+            if self._holders:
+                return
         for fd in self._tmpfs or ():
             os.close(fd)
-        try:
-            locks.hold(self._lease)
-            place = trash.discard(self.directory, trash_dir)
-            if place:
-                trash.remove_tree(place)
-        except BlockingIOError:
-            pass  # another holds it too
-        finally:
-            os.close(self._lease)
+        place = trash.discard(self.directory, trash_dir)
+        if place:
+            trash.remove_tree(place)
+        os.close(self._lease)
 
 
 def _order_tmpfs(engine: Engine, name: str, size_bytes: int) -> tuple[int, int]:

@@ -290,6 +290,9 @@ class Lifecycle(Handle):
                 return
         self._let_go()
 
+    def _goes_with_program(self) -> bool:
+        return self._spec.auto_remove and not self._spec.detach
+
     def _let_go(self) -> None:
         """Give up what this handle holds; what was to go with it is gone when this returns."""
         self._heard_code(0)
@@ -298,6 +301,8 @@ class Lifecycle(Handle):
             self._stdin.close()
         if started:
             _close_started(started, waiting=not self._spec.detach)
+            if self._made and self._goes_with_program() and os.path.isdir(self._made.directory.path):
+                self._discard(self._made)  # its supervisor died and could not
         if self._made:
             self._made.release()
         self._owner = 0

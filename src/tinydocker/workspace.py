@@ -282,6 +282,8 @@ class _Live:
             "upper": self.layer.upper,
             "work": self.layer.work,
             "tmpfs": [{"name": layer.name, "path": layer.place} for layer in layers if layer.is_tmpfs],
+            "directories": [layer.directory for layer in layers],
+            "trash": self.engine.paths.trash,
         }
         channel = self.engine._order(order, {})
         try:

@@ -20,7 +20,7 @@ from ..errors import NotSupported
 # What is read from a compressed file at once, and the pieces its content is handed on in: large
 # enough that threads seldom meet, small enough that a few of them are little memory.
 _INPUT = 128 << 10
-_OUTPUT = 1 << 20
+PIECE = 1 << 20
 # xz -9 needs 65 MiB. A stream that asks for more than this is an attack, or needs to be told to.
 _XZ_MEMORY = 512 << 20
 
@@ -110,18 +110,19 @@ def recognise(fd: int) -> str:
     return "tar"
 
 
-def content(fd: int, compression: str) -> Iterator[bytes]:
-    """Read the file ``fd`` from its start and yield its content, decompressed, piece by piece.
+def rewind(fd: int) -> None:
+    """Go to the start of a file that is to be read from there to its end."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+
+
+def decompressed(fd: int, compression: str) -> Iterator[bytes]:
+    """Read the compressed file ``fd`` from its start and yield its content piece by piece.
 
     Streams of several members or frames are read to their end; checksums are those of the
     format. Raises ArchiveDamaged, and NotSupported where the decoder is not installed.
     """
-    os.lseek(fd, 0, os.SEEK_SET)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-    if compression == "tar":
-        while piece := os.read(fd, _OUTPUT):
-            yield piece
-        return
+    rewind(fd)
     make, magics, errors = _FORMATS[compression]()
     yield from _decoded(fd, compression, make, magics, errors)
 
@@ -164,7 +165,7 @@ def _decoded(
             if decoder.needs_input and not data and not (data := os.read(fd, _INPUT)):
                 raise ArchiveDamaged(f"the {name} data is truncated")
             try:
-                piece = decoder.decompress(data, _OUTPUT)
+                piece = decoder.decompress(data, PIECE)
             except errors as err:
                 raise ArchiveDamaged(f"the {name} data is damaged: {err}") from err
             data = b""

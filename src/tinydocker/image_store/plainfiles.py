@@ -52,12 +52,12 @@ class PlainFiles:
 
     def make(self, tar: TarStream) -> None:
         """Make as many of the next members as are plain and lie in what is read."""
-        buffer, view, at = tar.window()
+        view, at = tar.window()
         names = total = 0
-        last = len(buffer) - BLOCK
+        last = len(view) - BLOCK
         fields, directories, accesses = _FIELDS.unpack_from, self._directories, self._accesses
-        while at <= last and buffer[at + _KIND] in _REGULAR and not buffer[at + _PREFIX]:
-            name, owners, size_field, time_field, checksum = fields(buffer, at)
+        while at <= last and view[at + _KIND] in _REGULAR and not view[at + _PREFIX]:
+            name, owners, size_field, time_field, checksum = fields(view, at)
             try:
                 stated, size, seconds = int(checksum[:6], 8), int(size_field[:11], 8), int(time_field[:11], 8)
             except ValueError:

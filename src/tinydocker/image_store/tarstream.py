@@ -71,12 +71,11 @@ class TarStream(Iterator[Member]):
     The body of the member returned last is read with `copy_body` or `read_body`, or skipped.
     """
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterator[bytes | memoryview]) -> None:
         self._pieces = pieces
-        self._buffer = b""
-        self._view = memoryview(b"")
+        self._view = memoryview(b"")  # the piece at hand; good until the next one is asked for
         self._at = 0
-        self._before = 0  # bytes in front of the buffer
+        self._before = 0  # bytes in front of it
         self._body = 0  # unread bytes of the current member, and the padding behind them
         self._padding = 0
         self._globals: _Records = []
@@ -111,21 +110,19 @@ class TarStream(Iterator[Member]):
             else:
                 return self._member(kind, block, name, linkname, records)
 
-    def window(self) -> tuple[bytes, memoryview, int]:
-        """Return what is read, as bytes and as a view, and where in it the next header begins.
+    def window(self) -> tuple[memoryview, int]:
+        """Return the piece at hand and where in it the next header begins, which may be its end.
 
-        Whoever walks members there by himself says with `advance` how far he came. Nothing is
-        offered where headers have to be seen in the light of earlier ones.
+        Whoever walks members there himself says with `advance` how far he came. Nothing is
+        offered where headers have to be seen in the light of a global one.
         """
         if self._body or self._padding:
             self._skip(self._body + self._padding)
             self._body = self._padding = 0
-        if self._globals:
-            return b"", self._view, self._at
-        return self._buffer, self._view, self._at
+        return (self._view[: self._at] if self._globals else self._view), self._at
 
     def advance(self, at: int) -> None:
-        """Go on at ``at`` of the window, where a header or the window ends."""
+        """Go on at ``at`` of the window, where a header begins or the window ends."""
         self._at = at
 
     @property
@@ -146,7 +143,7 @@ class TarStream(Iterator[Member]):
         self._body -= count
         at = self._at
         end = at + count
-        if end <= len(self._buffer):
+        if end <= len(self._view):
             self._at = end
             pieces: Iterator[memoryview] = iter((self._view[at:end],))
         else:
@@ -310,21 +307,21 @@ class TarStream(Iterator[Member]):
 
     def _block(self) -> bytes:
         at = self._at
-        block = self._buffer[at : at + BLOCK]
+        block = bytes(self._view[at : at + BLOCK])
         self._at = at + len(block)
         while len(block) < BLOCK:
             if not self._more():
                 if not self._any:
                     raise ArchiveDamaged("it is not an archive: it does not begin with a tar header")
                 raise ArchiveDamaged("it is truncated: the end of the archive is missing")
-            self._at = min(BLOCK - len(block), len(self._buffer))
-            block += self._buffer[: self._at]
+            self._at = min(BLOCK - len(block), len(self._view))
+            block += self._view[: self._at]
         return block
 
     def _take(self, count: int) -> Iterator[memoryview]:
         """Yield the next ``count`` bytes as they come."""
         while count:
-            here = min(count, len(self._buffer) - self._at)
+            here = min(count, len(self._view) - self._at)
             if here:
                 at = self._at
                 self._at = at + here
@@ -335,21 +332,22 @@ class TarStream(Iterator[Member]):
 
     def _skip(self, count: int) -> None:
         at = self._at + count
-        if at <= len(self._buffer):
+        if at <= len(self._view):
             self._at = at
             return
         for _ in self._take(count):
             pass
 
     def _more(self) -> bool:
-        """Take the next piece, once all of the last one is read."""
+        """Take the next piece, once the one at hand is used up."""
+        used = len(self._view)
+        self._view = memoryview(b"")
         piece = next(self._pieces, None)
+        self._before += used
+        self._at = 0
         if piece is None:
             return False
-        self._before += len(self._buffer)
-        self._buffer = piece
         self._view = memoryview(piece)
-        self._at = 0
         return True
 
     def _finish(self) -> None:
@@ -359,8 +357,8 @@ class TarStream(Iterator[Member]):
         if not self._any:
             raise ArchiveDamaged("it holds no members")
         while True:
-            if self._buffer[self._at :].strip(b"\0"):
+            if bytes(self._view[self._at :]).strip(b"\0"):
                 raise ArchiveDamaged("something follows the end of the archive")
-            self._at = len(self._buffer)
+            self._at = len(self._view)
             if not self._more():
                 return

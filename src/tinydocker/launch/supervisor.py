@@ -75,6 +75,8 @@ class Supervisor:
         self._spawner.close()
         for mounted in list(self._mounts.values()):
             mounted.on_channel(mounted.fd)
+            for directory in mounted.directories:
+                self._removal.throw_away(directory, mounted.trash)
         for task in list(self._tasks):
             if task.attached:
                 task.release()
@@ -156,6 +158,8 @@ class Mount:
         self._channel = channel
         self._mounted = mounted
         self.fd = channel.fileno()
+        self.directories: list[str] = order.get("directories", [])  # to go if the program ends without letting go
+        self.trash: str = order.get("trash", "")
         name: str = order["id"]
         if order["op"] == "tmpfs":
             root = holding.mount_tmpfs(name, order["bytes"])
