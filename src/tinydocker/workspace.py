@@ -292,7 +292,7 @@ class _Live:
             channel.close()
             raise
         if self._channel:
-            self._channel.close()
+            self._channel.close_keeping()
             os.dup2(root, self.root_fd, inheritable=False)
             os.close(root)
         else:
@@ -313,6 +313,6 @@ class _Live:
     def close(self) -> None:
         """Let the mount and the layer go."""
         if self._channel:
-            self._channel.close()
+            self._channel.close_keeping()
             os.close(self.root_fd)
         self.layer.close(self.engine.paths.trash)

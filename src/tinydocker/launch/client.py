@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from ..errors import CommandNotExecutable, CommandNotFound, StartFailed, SupervisorDied
@@ -91,6 +92,12 @@ class Channel:
                     return fds[0] if fds else -1
         except OSError:
             return -1
+
+    def close_keeping(self) -> None:
+        """Let go of a mount whose layers the program keeps, or removes itself, and wait until it is gone."""
+        with suppress(OSError):
+            protocol.send(self._sock, {"keep": True})
+        self.close()
 
     def forget(self) -> None:
         """Close this descriptor only: copies of it keep what was ordered."""

@@ -74,9 +74,7 @@ class Supervisor:
         self._program = -1
         self._spawner.close()
         for mounted in list(self._mounts.values()):
-            mounted.on_channel(mounted.fd)
-            for directory in mounted.directories:
-                self._removal.throw_away(directory, mounted.trash)
+            mounted.end()
         for task in list(self._tasks):
             if task.attached:
                 task.release()
@@ -125,7 +123,9 @@ class Supervisor:
                 os.close(fd)
             channel.close()
         else:
-            self._mounts[channel.fileno()] = Mount(self._loop, self._holding, order, channel, self._mounts)
+            self._mounts[channel.fileno()] = Mount(
+                self._loop, self._holding, self._removal, order, channel, self._mounts
+            )
 
     def _start(self, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
         if "workspace" in order["rootfs"]:
@@ -150,16 +150,20 @@ class Mount:
         self,
         loop: Loop,
         holding: HoldingNamespace,
+        removal: Removal,
         order: dict[str, Any],
         channel: _socket.socket,
         mounted: dict[int, Mount],
     ) -> None:
         self._loop = loop
+        self._removal = removal
         self._channel = channel
         self._mounted = mounted
         self.fd = channel.fileno()
-        self.directories: list[str] = order.get("directories", [])  # to go if the program ends without letting go
-        self.trash: str = order.get("trash", "")
+        self._directories: list[str] = order.get(
+            "directories", []
+        )  # to go unless the program says that it will see to it
+        self._trash: str = order.get("trash", "")
         name: str = order["id"]
         if order["op"] == "tmpfs":
             root = holding.mount_tmpfs(name, order["bytes"])
@@ -171,12 +175,22 @@ class Mount:
         os.close(root)
         loop.watch(self.fd, self.on_channel)
 
-    def on_channel(self, fd: int) -> None:
-        """Take it away: the program has let go of it."""
-        self._loop.forget(fd)
+    def on_channel(self, _fd: int) -> None:
+        """Hear that the program will see to the directories, or that it has let go."""
+        if protocol.is_pending(self._channel):
+            protocol.receive(self._channel)
+            self._directories = []
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """Unmount it, and throw away the layers of a program that was cut short."""
+        self._loop.forget(self.fd)
         self._unmount()
+        for directory in self._directories:
+            self._removal.throw_away(directory, self._trash)
         self._channel.close()
-        del self._mounted[fd]
+        del self._mounted[self.fd]
 
 
 def _close_quietly(fd: int) -> None:

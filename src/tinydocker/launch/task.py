@@ -101,8 +101,8 @@ class Task:
         """Hear from the child how far it has come."""
         try:
             message, fds = protocol.receive(self._report)
-        except ConnectionResetError:  # it ended before it had read its order
-            message, fds = None, []
+        except ConnectionResetError:  # it ended before it had read its order; what it said is still there
+            message, fds = protocol.receive(self._report)
         if message is None:
             self._loop.forget(fd)
             self._report.close()
