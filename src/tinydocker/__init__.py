@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from . import errors
 
 if TYPE_CHECKING:
+    from .completed import Completed as Completed
+    from .completed import Usage as Usage
     from .container import Container as Container
     from .engine import Engine as Engine
     from .errors import *  # noqa: F403 - its __all__ is the tree of errors
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
     from .process import DEVNULL as DEVNULL
     from .process import PIPE as PIPE
     from .process import STDOUT as STDOUT
-    from .process import Completed as Completed
     from .process import ContainerProcess as ContainerProcess
-    from .process import Usage as Usage
     from .rootpath import RootPath as RootPath
     from .spec.container import ContainerSpec as ContainerSpec
     from .spec.logs import LogConfig as LogConfig
@@ -45,7 +45,8 @@ _HOMES: dict[str, Sequence[str]] = {
     "image": ("Image",),
     "image_store.diff": ("Change",),
     "inspection": ("Process",),
-    "process": ("DEVNULL", "PIPE", "STDOUT", "Completed", "ContainerProcess", "Usage"),
+    "completed": ("Completed", "Usage"),
+    "process": ("DEVNULL", "PIPE", "STDOUT", "ContainerProcess"),
     "rootpath": ("RootPath",),
     "one_shot": ("run",),
     "spec.container": ("ContainerSpec",),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, Literal, overload
@@ -14,7 +13,7 @@ from .image import Image
 from .launch.logs import LogWriter
 from .launch.terminal import resize
 from .lifecycle import Lifecycle
-from .process import Completed, ContainerProcess
+from .process import PIPE, ContainerProcess
 from .store import locks
 from .workspace import Workspace, archive_path, forked_from
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from . import logreader
+    from .completed import Completed
     from .image_store.diff import Change
     from .inspection import Process
     from .rootpath import RootPath
@@ -63,7 +63,7 @@ class Container(Lifecycle):
         have passed, the command and all that it has started are killed. Raises CommandNotFound and
         CommandNotExecutable.
         """
-        stdin = subprocess.PIPE if input is not None else None
+        stdin = PIPE if input is not None else None
         options = {"env": env, "user": user, "workdir": workdir, "tty": tty, "text": text}
         return self.popen(command, stdin=stdin, **options).complete(input, timeout, check)
 
@@ -72,8 +72,8 @@ class Container(Lifecycle):
         command: Any,
         *,
         stdin: Any = None,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
+        stdout: Any = PIPE,
+        stderr: Any = PIPE,
         env: Any = None,
         user: Any = None,
         workdir: Any = None,

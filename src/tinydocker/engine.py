@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -17,12 +16,10 @@ from .store.container_dir import ContainerDir
 from .store.paths import Paths
 
 if TYPE_CHECKING:
+    from .completed import Completed
     from .container import Container
     from .image import Image, ImageLike
-    from .process import Completed
     from .workspace import Workspace
-
-logging.getLogger(__package__).addHandler(logging.NullHandler())
 
 DEFAULT_ROOT = "/var/lib/tinydocker"
 DEFAULT_RUN_ROOT = "/run/tinydocker"
@@ -149,6 +146,8 @@ class Engine:
 
         With ``dry_run`` nothing is removed.
         """
+        from .image_store.catalogue import Catalogue
+
         self.open()
         removed = []
         for container in self.containers(all=True):
@@ -162,7 +161,9 @@ class Engine:
                 removed.append(f"image {image.id[:12]} ({', '.join(image.sources)})")
                 if not dry_run:
                     image.remove()
-        return removed + self._tidy(dry_run=dry_run)
+        if not dry_run:
+            Catalogue(self.paths).sweep()
+        return removed + reconcile.reconcile(self.paths, dry_run=dry_run)
 
     # -- its life --------------------------------------------------------------------------------
 
@@ -175,17 +176,9 @@ class Engine:
                 self.paths.ensure()
                 os.makedirs(f"{self.paths.run_root}/rootfs", 0o700, exist_ok=True)
                 _make_scaffold(self.paths.scaffold)
-                self._tidy(dry_run=False)
+                reconcile.reconcile(self.paths)
                 self._opened = True
         return self
-
-    def _tidy(self, *, dry_run: bool) -> list[str]:
-        from .image_store.catalogue import Catalogue
-
-        found = reconcile.reconcile(self.paths, dry_run=dry_run)
-        if not dry_run:
-            Catalogue(self.paths).sweep()
-        return found
 
     def prepare(self) -> None:
         """Start the supervisor now, so that the first container does not wait the 15 ms that it takes."""

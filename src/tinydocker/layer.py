@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @attrs.define(eq=False)
 class Layer:
-    """One writable layer, leased as long as somebody in this program holds it: a directory, or a tmpfs kept by the supervisor."""
+    """One writable layer, leased while somebody in this program holds it: a directory, or the supervisor's tmpfs."""
 
     directory: str
     _lease: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal as signals
-import subprocess
 import time
 import warnings
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 from . import content, execution, starting
 from .errors import ContainerNotRunning, ContainerRunning, ContainerTimeout, InUse, TinydockerError
 from .handle import Handle
-from .process import ContainerProcess
+from .process import PIPE, ContainerProcess
 from .spec.parse import parse_duration, parse_name, parse_signal
 from .store import locks, names, trash
 from .store.container_dir import ContainerDir
@@ -73,9 +72,7 @@ class Lifecycle(Handle):
         """
         if detach is not None:
             self._spec = self._spec.with_options(detach=detach, auto_remove=self._spec.auto_remove)
-        streams = execution.Streams.open(
-            subprocess.PIPE if self._spec.stdin and not self._spec.tty else None, None, None
-        )
+        streams = execution.Streams.open(PIPE if self._spec.stdin and not self._spec.tty else None, None, None)
         try:
             self._launch(streams.theirs, logged=True)
         except BaseException:
@@ -93,8 +90,8 @@ class Lifecycle(Handle):
         self,
         *,
         stdin: Any = None,
-        stdout: Any = subprocess.PIPE,
-        stderr: Any = subprocess.PIPE,
+        stdout: Any = PIPE,
+        stderr: Any = PIPE,
         text: bool = False,
         size: tuple[int, int] | None = None,
     ) -> ContainerProcess:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .completed import Completed, Usage
 from .container import Container
 from .errors import CommandNotExecutable, CommandNotFound, ContainerTimeout
-from .process import PIPE, Completed, Usage
+from .process import PIPE
 
 if TYPE_CHECKING:
     from .engine import Engine

@@ -5,62 +5,23 @@ from __future__ import annotations
 import io
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import attrs
-
-from .errors import ContainerFailed, ContainerTimeout
+from .errors import ContainerTimeout
 from .launch.client import Channel
 from .launch.terminal import resize
 from .streams import Exchange
 
-PIPE = subprocess.PIPE
-DEVNULL = subprocess.DEVNULL
-STDOUT = subprocess.STDOUT
+if TYPE_CHECKING:
+    from .completed import Completed
 
-
-@attrs.frozen
-class Usage:
-    """What a command used.
-
-    ``cpu_seconds`` is user and system time of the command and of all that it waited for, the
-    making of the process included (about 2 ms). ``memory_peak`` is in bytes, and None where no
-    cgroup measured it.
-    """
-
-    cpu_seconds: float
-    memory_peak: int | None = None
-
-
-class Completed(subprocess.CompletedProcess[Any]):
-    """A command that has ended: a CompletedProcess with ``duration`` (s), ``usage`` and ``oom_killed`` beside.
-
-    ``returncode`` is negative for a signal. ``stdout`` and ``stderr`` are never None.
-    """
-
-    def __init__(
-        self,
-        args: Sequence[str],
-        returncode: int,
-        stdout: Any,
-        stderr: Any,
-        duration: float,
-        usage: Usage,
-        oom_killed: bool = False,
-    ) -> None:
-        super().__init__(args, returncode, stdout, stderr)
-        self.duration = duration
-        self.usage = usage
-        self.oom_killed = oom_killed
-
-    def check_returncode(self) -> None:
-        """Raise ContainerFailed where the return code is not 0."""
-        if self.returncode:
-            raise ContainerFailed(self)
+#: What may be given for a stream; the numbers are subprocess's, which most programs of the command line never load.
+PIPE = -1
+STDOUT = -2
+DEVNULL = -3
 
 
 class ContainerProcess:
@@ -242,6 +203,8 @@ class ContainerProcess:
         return _decoded(raw[0]), _decoded(raw[1])
 
     def _completed(self, stdout: Any, stderr: Any) -> Completed:
+        from .completed import Completed, Usage
+
         report = self._report
         return Completed(
             self.args,

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from pathlib import Path, PosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -17,6 +16,8 @@ from .layer import Layer, copied
 from .spec.parse import parse_size
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .engine import Engine
     from .image import Image, ImageLike
     from .image_store.diff import Change
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
     from .rootpath import RootPath
 
 _ARCHIVE_NAME = re.compile(r"\.(tar|tgz|tbz2|txz|tzst)$|\.tar\.(gz|bz2|xz|zst)$")
-
-
-class MountPath(PosixPath):
-    """A path into a mount that only a descriptor names: ``/proc/<pid>/fd/<n>/…``.
-
-    It works for any program of this host while the workspace is open. ``resolve`` keeps the
-    prefix, which names no place in the host's own tree.
-    """
-
-    def resolve(self, strict: bool = False) -> MountPath:
-        """Return the path without ``.`` and ``..``, still below the mount; links are left as they are."""
-        prefix, inner = self.parts[:5], os.path.normpath("/" + "/".join(self.parts[5:]))
-        found = type(self)(*prefix, inner.lstrip("/"))
-        if strict:
-            os.lstat(found)
-        return found
 
 
 class Workspace:
@@ -109,6 +94,8 @@ class Workspace:
         Absolute links in the image lead out of it when they are followed by the host:
         :attr:`root` resolves every path inside.
         """
+        from .mountpath import MountPath
+
         return MountPath(f"/proc/{os.getpid()}/fd/{self._opened().root_fd}")
 
     @property
@@ -257,6 +244,8 @@ def archive_path(destination: str | os.PathLike[str]) -> Path:
             f"commit to the tag {destination!r} is not in this version: "
             f"commit to an archive, such as {destination + '.tar'!r}"
         )
+    from pathlib import Path
+
     return Path(destination)
 
 

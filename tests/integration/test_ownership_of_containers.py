@@ -148,19 +148,25 @@ def test_a_detached_container_with_auto_remove_is_gone_at_its_end(engine, busybo
     assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
 
 
-def test_leaving_the_block_of_a_detached_container_lets_it_run_on(engine, busybox_dir):
-    with engine.container(busybox_dir, FOREVER, detach=True, name="job") as container, Awaited(container.pid) as init:
-        pass
-    assert not init_ended(container.name, engine)
-    engine.close()
-    job = engine.get("job")
-    assert job.status == "running"
-    job.remove(force=True)
-    assert init is not None
-
-
-def init_ended(name, engine):
-    return engine.get(name).status != "running"
+def test_leaving_the_block_of_a_detached_container_lets_it_run_on_and_so_does_closing(busybox_dir):
+    code = """
+        engine = td.Engine()
+        with td.Container(image, ["sleep", "1000"], detach=True, name="job", engine=engine) as container:
+            pass
+        say(container.status)
+        engine.close()
+        job = engine.get("job")
+        say(job.status); hear()
+        job.remove(force=True); say(job.status)
+        engine.close()
+    """
+    with Program(code, busybox_dir) as program:
+        assert [program.line(), program.line()] == ["running", "running"]
+        with program.supervisor() as supervisor:
+            program.say()
+            assert program.line() == "removed"
+            supervisor.wait()
+        assert program.wait() == 0
 
 
 def test_another_program_may_exec_log_stop_and_remove_what_an_owner_runs(engine, busybox_dir):
@@ -200,6 +206,10 @@ def test_r25_a_forked_childs_end_leaves_the_parents_containers_alone(engine, bus
             child(process.close)
             child(workspace.close)
             child(twin.close)
+            lone = td.Workspace(image, engine=engine).__enter__()
+            (lone.path / "x").write_text("lone")
+            lone.fork().close()
+            child(lone.close)
             child(engine.close)
             def drop():
                 global container, process, engine, workspace, twin
@@ -213,6 +223,9 @@ def test_r25_a_forked_childs_end_leaves_the_parents_containers_alone(engine, bus
                     os.write(1, b"child works\\n")
             child(own)
             say(container.status, container.exec(["echo", "alive"]).stdout.strip())
+            with lone.fork() as other:
+                say((other.path / "x").read_text())
+            lone.close()
             process.stdin.write("x\\n"); process.stdin.flush()
             say(process.stdout.readline().strip(), (workspace.path / "x").read_text())
             with twin:
@@ -222,8 +235,8 @@ def test_r25_a_forked_childs_end_leaves_the_parents_containers_alone(engine, bus
         say("closed")
     """
     with Program(code, busybox_dir) as program:
-        said = [program.line() for _ in range(5)]
-    assert said == ["child works", "running alive", "x x", "x", "closed"]
+        said = [program.line() for _ in range(6)]
+    assert said == ["child works", "running alive", "lone", "x x", "x", "closed"]
 
 
 def test_a_forked_child_that_unwinds_the_parents_blocks_harms_nothing(engine, busybox_dir):

@@ -34,7 +34,7 @@ from ..linux.files import open_in_root
 from .archive import ArchiveDamaged
 from .later import Directories
 from .memberrules import ids_of, refuse_overlay_attribute, refuse_overlay_attributes, shown, without_nul, words_of
-from .plainfiles import NEW_FILE, NOT_A_NAME, SPECIAL_BITS, PlainFiles
+from .plainfiles import NEW_FILE, SPECIAL_BITS, PlainFiles
 from .tarstream import BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGULAR, SYMLINK, Member, TarStream
 
 _log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ _OPEN_DIRECTORIES = 48
 _MEMBERS_FAULT = frozenset(
     (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EFBIG)
 )
+_NOT_A_NAME = frozenset((b"", b".", b".."))
 
 
 class Extractor:
@@ -166,7 +167,7 @@ class Extractor:
     def _hardlink(self, member: Member) -> None:
         parent, name = self._place(member.name)
         head, _, source = without_nul(member.linkname).rstrip(b"/").rpartition(b"/")
-        if source in NOT_A_NAME:
+        if source in _NOT_A_NAME:
             raise ArchiveDamaged(f"{shown(member.name)} is a link to {shown(member.linkname)}")
         from_fd = self._parent(head, create=False)
         found = os.lstat(source, dir_fd=from_fd)
@@ -224,7 +225,7 @@ class Extractor:
     def _place(self, name: bytes) -> tuple[int, bytes]:
         """Return the directory of a member and its name in it."""
         head, _, tail = name.rpartition(b"/")
-        if tail in NOT_A_NAME:
+        if tail in _NOT_A_NAME:
             words = words_of(name)
             if not words:
                 raise ArchiveDamaged(f"the name {shown(name)} stands for the root and is no directory")

@@ -6,7 +6,10 @@ numbers, its body at hand, its directory open, its name not taken. At anything e
 leaves the header untouched to the walker and the extractor, which know all the rules, so what
 is made, and what is refused with which words, is the same without it.
 
-Source: POSIX pax(1), "ustar Interchange Format".
+What is read from one header and comes again in the next ones, owners, times, checksums, is
+remembered by the bytes of its field.
+
+Source: POSIX pax(1), "ustar Interchange Format"; open(2), O_CREAT and O_EXCL.
 """
 
 from __future__ import annotations
@@ -23,18 +26,13 @@ from .tarstream import TarStream
 
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
-NOT_A_NAME = frozenset((b"", b".", b".."))
 
-_FIELDS = struct.Struct("100s 24s 12s 12s 8s")  # name, mode and owners, size, time, checksum
+_FIELDS = struct.Struct("100s 24s 11sx 11sx 8s")  # name, mode and owners, size, time, checksum
 _KIND, _PREFIX = 156, 345
 _REGULAR = (0x30, 0)
 _CHECKSUM_AS_SPACES = 8 * 0x20
-_ACCESSES_REMEMBERED = 1024
+_REMEMBERED = 4096
 _NO_OWNER = 0xFFFFFFFF
-
-# The mode to create with; all of the mode if some of it cannot be given then; who is to own the
-# file unless it is whoever made it.
-_Access = tuple[int, int | None, tuple[int, int] | None]
 
 
 class PlainFiles:
@@ -48,72 +46,79 @@ class PlainFiles:
         self.size = 0
         self._directories = directories
         self._owner = owner
-        self._accesses: dict[bytes, _Access | None] = {}
+        # The mode to create with; the mode to set if that is not all of it; whom to give it to.
+        self._accesses: dict[bytes, tuple[int, int | None, tuple[int, int] | None]] = {}
+        self._times: dict[bytes, tuple[int, int]] = {}
+        self._sums: dict[bytes, int] = {}  # Adler-32's lower half for a header with that checksum
 
     def make(self, tar: TarStream) -> None:
         """Make as many of the next members as are plain and lie in what is read."""
         view, at = tar.window()
+        end = len(view)
+        last = end - BLOCK
         names = total = 0
-        last = len(view) - BLOCK
-        fields, directories, accesses = _FIELDS.unpack_from, self._directories, self._accesses
+        unpack, open_, write, utime, close, sum_of = _FIELDS.unpack_from, os.open, os.write, os.utime, os.close, adler32
+        directories, accesses, times, sums = self._directories, self._accesses, self._times, self._sums
         while at <= last and view[at + _KIND] in _REGULAR and not view[at + _PREFIX]:
-            name, owners, size_field, time_field, checksum = fields(view, at)
+            name, owners, size_field, time, checksum = unpack(view, at)
+            body = at + BLOCK
             try:
-                stated, size, seconds = int(checksum[:6], 8), int(size_field[:11], 8), int(time_field[:11], 8)
+                if sum_of(view[at:body]) & 0xFFFF != sums[checksum]:
+                    break
+                create_mode, mode, owner = accesses[owners]
+                when = times[time]
+                size = int(size_field, 8)
+            except KeyError:
+                if self._learn(owners, time, checksum):
+                    continue
+                break
             except ValueError:
                 break
-            body = at + BLOCK
-            # The lower half of Adler-32 is the sum of the bytes and one, unless they are many and high.
-            total_sum = (adler32(view[at:body]) & 0xFFFF) - (adler32(checksum) & 0xFFFF)
-            after = body + size + (-size % BLOCK)
-            if total_sum + _CHECKSUM_AS_SPACES != stated or size < 0 or after > last + BLOCK:
+            end_of_body = body + size
+            after = end_of_body + (-size % BLOCK)
+            name = name.rstrip(b"\0")
+            head, _, tail = name.rpartition(b"/")
+            if size < 0 or after > end or 0 in name or head not in directories:
                 break
-            head, _, tail = name[: name.find(0)].rpartition(b"/") if 0 in name else name.rpartition(b"/")
-            parent = directories.get(head)
-            access = accesses[owners] if owners in accesses else self._access(owners)
-            if parent is None or access is None or tail in NOT_A_NAME:
+            parent = directories[head]
+            try:  # the kernel makes nothing new that is called "", "." or ".."
+                fd = open_(tail, NEW_FILE, create_mode, dir_fd=parent)
+            except OSError:
                 break
-            if not _made(parent, tail, view[body : body + size], access, seconds):
+            try:
+                if size and write(fd, view[body:end_of_body]) != size:
+                    raise OSError("the disk is full")
+                if owner is not None:
+                    os.fchown(fd, *owner)
+                if mode is not None:
+                    os.fchmod(fd, mode)
+                utime(fd, when)
+            except (OSError, OverflowError):  # the extractor will meet it too, and say so
+                os.unlink(tail, dir_fd=parent)
                 break
+            finally:
+                close(fd)
             names += 1
             total += size
             at = after
         tar.advance(at)
         self.names, self.size = names, total
 
-    def _access(self, field: bytes) -> _Access | None:
-        """Read the fields of mode, owner and group; None where the extractor has something to say."""
+    def _learn(self, owners: bytes, time: bytes, checksum: bytes) -> bool:
+        """Read the fields of a header that are new; return whether they are as most are."""
         try:
-            mode, uid, gid = number(field[:8]) & 0o7777, number(field[8:16]), number(field[16:])
-        except ArchiveDamaged:
-            return None
+            mode, uid, gid = number(owners[:8]) & 0o7777, number(owners[8:16]), number(owners[16:])
+            seconds, stated = int(time, 8), int(checksum[:6], 8)
+        except (ArchiveDamaged, ValueError):
+            return False
         if not (0 <= uid < _NO_OWNER and 0 <= gid < _NO_OWNER):
-            return None
-        owner = (uid, gid)
-        access = mode & 0o777, mode if mode & SPECIAL_BITS else None, None if owner == self._owner else owner
-        if len(self._accesses) < _ACCESSES_REMEMBERED:
-            self._accesses[field] = access
-        return access
-
-
-def _made(parent: int, name: bytes, body: memoryview, access: _Access, seconds: int) -> bool:
-    """Make one file; nothing is there if that failed, for whatever reason."""
-    create_mode, mode, owner = access
-    try:
-        fd = os.open(name, NEW_FILE, create_mode, dir_fd=parent)
-    except OSError:
-        return False
-    try:
-        while body:
-            body = body[os.write(fd, body) :]
-        if owner is not None:
-            os.fchown(fd, *owner)
-        if mode is not None:
-            os.fchmod(fd, mode)
-        os.utime(fd, (seconds, seconds))
-    except (OSError, OverflowError):
-        os.unlink(name, dir_fd=parent)
-        return False
-    finally:
-        os.close(fd)
-    return True
+            return False
+        for memory in (self._accesses, self._times, self._sums):
+            if len(memory) >= _REMEMBERED:
+                memory.clear()
+        owner = None if (uid, gid) == self._owner else (uid, gid)
+        self._accesses[owners] = mode & 0o777, mode if mode & SPECIAL_BITS else None, owner
+        self._times[time] = seconds, seconds
+        # One and the sum of the bytes, unless these are so many and high that they exceed 65520.
+        self._sums[checksum] = stated - _CHECKSUM_AS_SPACES + (adler32(checksum) & 0xFFFF)
+        return True

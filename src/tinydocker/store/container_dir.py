@@ -16,10 +16,28 @@ Status follows from the two records, the lock and the boot, never from one alone
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import ContainerNotFound, StateCorrupt
 from . import locks, records, trash
+
+_ID = re.compile(r"[0-9a-f]{12}")
+_PARTS_OF_RECORD = {
+    "id": str,
+    "name": str,
+    "created": (int, float),
+    "image": dict,
+    "rootfs": dict,
+    "spec": dict,
+    "config": dict,
+    "labels": dict,
+    "volumes": dict,
+    "detach": bool,
+    "auto_remove": bool,
+}
+_PARTS_OF_STATE = {"pid": int, "start_time": int, "boot_id": str}
 
 
 class ContainerDir:
@@ -90,10 +108,12 @@ class ContainerDir:
 
     def record(self) -> dict[str, Any]:
         """Return what the container is; ContainerNotFound where it is gone."""
+        path = f"{self.path}/record.json"
         try:
-            return records.read(f"{self.path}/record.json")
-        except FileNotFoundError:
+            record = records.read(path)
+        except (FileNotFoundError, NotADirectoryError):
             raise ContainerNotFound(f"there is no container {self.id}") from None
+        return _checked(path, record, _PARTS_OF_RECORD)
 
     def state(self) -> dict[str, Any]:
         """Return how the container fares, with its true ``status``.
@@ -101,12 +121,19 @@ class ContainerDir:
         ``created``, ``running`` or ``exited``; a container whose supervisor vanished before it
         could record the end has no return code.
         """
+        path = f"{self.path}/state.json"
         try:
-            state = records.read(f"{self.path}/state.json")
+            state = records.read(path)
+            if state.get("status") != "exited":
+                _checked(path, state, _PARTS_OF_STATE)
         except FileNotFoundError:
-            return {"status": "created"}
+            if not os.path.lexists(records.aside(path)):
+                return {"status": "created"}
+            state = {"error": {"step": "read the record", "reason": f"it is damaged: {records.aside(path)}"}}
         except StateCorrupt as err:
-            return {"status": "exited", "error": {"step": "read the record", "reason": str(err)}}
+            state = {"error": {"step": "read the record", "reason": str(err)}}
+        if state.get("status") not in ("running", "exited"):
+            return {"status": "exited", "error": state.get("error")}
         if state["status"] == "running" and not self._runs(state):
             state = {**state, "status": "exited", "error": {"step": "watch", "reason": "its supervisor vanished"}}
         return state
@@ -124,14 +151,27 @@ class ContainerDir:
         return locks.is_held(self.lock)
 
 
+def _checked(path: str, record: dict[str, Any], parts: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    """Return ``record``, or set it aside where one of its parts is missing or of another kind."""
+    for name, kind in parts.items():
+        if not isinstance(record.get(name), kind):
+            raise records.set_aside(path, f"{name} is {record.get(name)!r:.40}")
+    return record
+
+
+def is_id(name: str) -> bool:
+    """Tell whether ``name`` can be an id of ours."""
+    return _ID.fullmatch(name) is not None
+
+
 def ids(containers: str) -> list[str]:
-    """Return the ids of all containers, in no order."""
+    """Return the ids of all containers, in no order; what else lies there is not ours."""
     try:
-        return [name for name in os.listdir(containers) if not name.startswith(".")]
+        return [name for name in os.listdir(containers) if is_id(name)]
     except FileNotFoundError:
         return []
 
 
 def hidden(containers: str) -> list[str]:
     """Return the names of the directories that were never published."""
-    return [name for name in os.listdir(containers) if name.startswith(".")]
+    return [name for name in os.listdir(containers) if name.startswith(".") and is_id(name[1:])]

@@ -27,20 +27,27 @@ _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)
 def hold(target: str | int, exclusive: bool = True, wait: bool = False) -> int:
     """Lock ``target`` and return the descriptor that holds the lock: close it to let go.
 
-    ``target`` is a path (created where missing, but not its directory) or a descriptor of one's
+    ``target`` is a path (made where missing, held from the first, but not its directory) or a descriptor of one's
     own, which is then returned; locking a descriptor again converts its lock in one step.
     Raises BlockingIOError where others hold it and ``wait`` is false.
 
     A path that was unlinked or renamed away while we waited is looked up again, so the lock held
     is always that of the file that bears the name now.
     """
+    kind = fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK
     if isinstance(target, int):
-        _set(target, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, wait)
+        _set(target, kind, wait)
         return target
     while True:
-        fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            _set(fd, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK, wait)
+            fd = os.open(target, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            made = _born_held(target, kind)
+            if made is not None:
+                return made
+            continue
+        try:
+            _set(fd, kind, wait)
             if _bears_name(fd, target):
                 return fd
         except BaseException:
@@ -74,6 +81,27 @@ def is_held(target: str | int) -> bool:
 def release(fd: int) -> None:
     """Let go of the lock for every copy of the descriptor, and keep the descriptor."""
     _set(fd, fcntl.F_UNLCK, wait=False)
+
+
+def _born_held(path: str, kind: int) -> int | None:
+    """Make a lock that is held before anybody can see it: one that is there and free has lost its holder.
+
+    None where another has made it meanwhile.
+    """
+    beside = f"{path}.{os.urandom(6).hex()}"
+    fd = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        _set(fd, kind, wait=False)
+        os.link(beside, path)
+    except FileExistsError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    finally:
+        os.unlink(beside)
+    return fd
 
 
 def _set(fd: int, kind: int, wait: bool) -> None:

@@ -1,9 +1,10 @@
 """Names of containers: each a symbolic link ``names/<name>`` to an id.
 
 Making a link is atomic and fails where one exists, so of any number of processes exactly one
-gets a name. A link whose container is gone is taken over.
+gets a name. A link whose container is gone is taken over. Links are removed under a mutex alone,
+so that what is removed is what was looked at.
 
-Source: symlink(2), rename(2).
+Source: symlink(2), unlink(2).
 """
 
 from __future__ import annotations
@@ -41,16 +42,17 @@ def claim(names_dir: str, containers_dir: str, name: str, container_id: str) -> 
         return
     except FileExistsError:
         pass
-    mutex = locks.hold(f"{names_dir}/.lock", exclusive=True, wait=True)
+    mutex = _mutex(names_dir)
     try:
-        holder = os.readlink(link)
-        if os.path.isdir(f"{containers_dir}/{holder}"):
+        held_by = holder(names_dir, name)
+        if held_by is None and os.path.lexists(link):
+            raise NameInUse(f"the name {name!r} is taken by {link}, which is not ours: choose another name")
+        if held_by is not None and os.path.isdir(f"{containers_dir}/{held_by}"):
             raise NameInUse(
-                f"the name {name!r} belongs to container {holder}: remove it, choose another name, or pass replace=True"
+                f"the name {name!r} belongs to container {held_by}: remove it, choose another name, or pass replace=True"
             )
-        os.unlink(link)
-    except FileNotFoundError:
-        pass
+        if held_by is not None:
+            os.unlink(link)
     finally:
         os.close(mutex)
     claim(names_dir, containers_dir, name, container_id)
@@ -66,10 +68,18 @@ def holder(names_dir: str, name: str) -> str | None:
 
 def release(link: str, container_id: str) -> bool:
     """Give the name ``link`` back, if it still stands for ``container_id``; tell whether it did."""
+    names_dir, name = os.path.split(link)
+    if holder(names_dir, name) != container_id:
+        return False
+    mutex = _mutex(names_dir)
     try:
-        if os.readlink(link) != container_id:
+        if holder(names_dir, name) != container_id:
             return False
         os.unlink(link)
-    except FileNotFoundError:
-        return False
+    finally:
+        os.close(mutex)
     return True
+
+
+def _mutex(names_dir: str) -> int:
+    return locks.hold(f"{names_dir}/.lock", exclusive=True, wait=True)

@@ -76,12 +76,17 @@ def read(path: str) -> dict[str, Any]:
 
 def set_aside(path: str, reason: str) -> StateCorrupt:
     """Rename a damaged record away and return the error that says so."""
-    aside = f"{path}.damaged"
+    place = aside(path)
     try:
-        os.rename(path, aside)
+        os.rename(path, place)
     except OSError as err:
         return StateCorrupt(f"the record {path} is damaged: {reason}; it could not be set aside: {err.strerror}")
-    return StateCorrupt(f"the record {path} is damaged: {reason}; it was set aside as {aside}")
+    return StateCorrupt(f"the record {path} is damaged: {reason}; it was set aside as {place}")
+
+
+def aside(path: str) -> str:
+    """Return where the damaged record of ``path`` is put."""
+    return f"{path}.damaged"
 
 
 def sync_directory(path: str) -> None:
