@@ -6,6 +6,7 @@ them is somebody's: it must be gone when the test ends, unless the test says ``l
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class Roots:
     root: Path
     run_root: Path
     token: str
+
+    def names(self) -> list[str]:
+        """Return the names that containers have."""
+        return [name for name in os.listdir(self.root / "names") if not name.startswith(".")]
 
     def environment(self) -> dict[str, str]:
         """Return the variables that make the command line use these directories."""

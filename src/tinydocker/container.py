@@ -20,7 +20,7 @@ from .workspace import Workspace, archive_path, forked_from
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from . import logreader
+    from . import logreader, starting
     from .completed import Completed
     from .image_store.diff import Change
     from .inspection import Process
@@ -194,11 +194,11 @@ class Container(Lifecycle):
 
     def changes(self) -> list[Change]:
         """Return what differs from its image, as ``docker diff`` does, sorted by path."""
-        made = self._existing()
         if isinstance(self._image, Workspace):
             return self._image.changes()
         from .image_store import diff
 
+        made = self._with_own_layer()
         return diff.changes(made.directory.upper, made.record["rootfs"]["lower"])
 
     def export(self, destination: str | os.PathLike[str] | BinaryIO, *, compression: str | None = None) -> None:
@@ -222,11 +222,10 @@ class Container(Lifecycle):
 
         It has the same options and no name. Files that are being written meanwhile may be half-written in it.
         """
-        made = self._existing()
-        if isinstance(self._image, Workspace):
-            raise NotSupported(f"{self!r} runs on a workspace: fork the workspace, with the container stopped")
+        made, image = self._with_own_layer(), self._image
+        assert isinstance(image, Image)
         twin = self._with(name=None)
-        twin._image = forked_from(self._image, made.directory.upper, self._opened_engine())
+        twin._image = forked_from(image, made.directory.upper, self._opened_engine())
         return twin
 
     def put(self, source: str | os.PathLike[str], target: str, *, archive: bool = False) -> None:
@@ -260,8 +259,15 @@ class Container(Lifecycle):
             with self._image._borrow_root() as root:
                 yield root
         else:
-            with content.bare_root(engine, made, None) as root:
+            with content.bare_root(engine, self._with_own_layer(), None) as root:
                 yield root
+
+    def _with_own_layer(self) -> starting.Made:
+        """Return what it is on disk; NotSupported where its files are a workspace's, which another handle has."""
+        made = self._existing()
+        if made.record["rootfs"]["workspace"]:
+            raise NotSupported(f"{self!r} runs on a workspace: ask the workspace, with the container stopped")
+        return made
 
     # -- what is known of it ---------------------------------------------------------------------
 

@@ -135,7 +135,7 @@ class Handle(Fluent):
 
     def _running_state(self) -> dict[str, Any]:
         state = self._state() if self._made else {"status": "defined"}
-        if state["status"] != "running":
+        if state["status"] != "running" or not state["pid"]:
             raise ContainerNotRunning(f"{self!r} does not run ({self.status}): start it first")
         return state
 

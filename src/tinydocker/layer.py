@@ -23,13 +23,13 @@ class Layer:
     _tmpfs: tuple[int, int] | None = None  # its channel, which keeps it, and its upper directory
     _holders: int = 1
     _guard: threading.Lock = attrs.field(factory=threading.Lock)
+    _program: int = attrs.field(factory=os.getpid)
 
     @classmethod
     def make(cls, engine: Engine, tmpfs_bytes: int | None = None) -> Layer:
         """Make an empty layer."""
         directory = f"{engine.paths.workspaces}/{os.urandom(6).hex()}"
-        os.mkdir(directory, 0o700)
-        layer = cls(directory, locks.hold(f"{directory}/lock"))
+        layer = cls(directory, locks.make_directory(directory))
         try:
             os.mkdir(layer.place, 0o700)
             if tmpfs_bytes is None:
@@ -92,9 +92,10 @@ class Layer:
                 return
         for fd in self._tmpfs or ():
             os.close(fd)
-        place = trash.discard(self.directory, trash_dir)
-        if place:
-            trash.remove_tree(place)
+        if self._program == os.getpid():  # a child that was forked meanwhile has but a copy
+            place = trash.discard(self.directory, trash_dir)
+            if place:
+                trash.remove_tree(place)
         os.close(self._lease)
 
 

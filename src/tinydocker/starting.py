@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -126,7 +126,9 @@ def configure(
 def _volume_source(engine: Engine, source: str, *, named: bool) -> str:
     if named:
         path = f"{engine.paths.volumes}/{source}"
-        os.makedirs(path, 0o755, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(path, 0o700)
+            os.chmod(path, 0o755)  # whatever the program's umask
         return path
     path = os.path.abspath(source)
     if not os.path.exists(path):

@@ -70,6 +70,8 @@ class Watch:
         """Tell whether the end of the process would wake; one that was started after this watch is taken on."""
         if self._pidfd is not None:
             return True
+        if not state["pid"]:
+            return False
         try:
             pidfd = os.pidfd_open(state["pid"])
         except ProcessLookupError:

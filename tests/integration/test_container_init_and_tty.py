@@ -124,7 +124,11 @@ def test_a_terminal_can_be_resized(engine, busybox_dir):
 
 
 def test_what_is_typed_reaches_the_command_and_control_c_interrupts_it(engine, busybox_dir):
-    with engine.container(busybox_dir, ["sh", "-c", "trap 'echo caught; exit 9' INT; read x; echo got $x; while :; do sleep 1000 & wait; done"], tty=True) as container:
+    with engine.container(
+        busybox_dir,
+        ["sh", "-c", "trap 'echo caught; exit 9' INT; read x; echo got $x; while :; do sleep 1000 & wait; done"],
+        tty=True,
+    ) as container:
         lines = container.logs(follow=True)
         container.stdin.write(b"hello\n")
         assert [next(lines).strip() for _ in range(2)] == ["hello", "got hello"]
@@ -179,7 +183,9 @@ def test_an_exec_has_a_terminal_of_its_own(engine, busybox_dir):
 def test_a_mebibyte_through_a_raw_terminal_arrives_byte_for_byte(engine, busybox_dir):
     data = bytes(range(256)) * 4096
     with engine.container(busybox_dir, ["sleep", "1000"]) as container:
-        process = container.popen(["sh", "-c", "stty raw -echo; echo up; head -c 1048576 | md5sum; exec cat /etc/group"], tty=True, text=False)
+        process = container.popen(
+            ["sh", "-c", "stty raw -echo; echo up; head -c 1048576 | md5sum; exec cat /etc/group"], tty=True, text=False
+        )
         assert process.stdout.readline().strip() == b"up"
         process.stdin.write(data)
         process.stdin.flush()

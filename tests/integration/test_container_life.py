@@ -38,7 +38,7 @@ def test_the_states_of_a_container_follow_one_another(engine, busybox_dir, roots
     assert container.finished >= container.started
     container.remove()
     assert container.status == "removed"
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []
 
 
 def test_leaving_the_block_ends_and_removes_it(engine, busybox_dir, roots):
@@ -209,11 +209,24 @@ def test_what_needs_a_running_container_says_so(engine, busybox_dir):
     ended = engine.container(busybox_dir, ["true"]).start()
     ended.wait()
     for container in (engine.container(busybox_dir, FOREVER).create(), ended):
-        for use in (lambda c: c.exec(["true"]), lambda c: c.popen(["true"]), lambda c: c.kill(), lambda c: c.pid, lambda c: c.top()):
+        for use in (
+            lambda c: c.exec(["true"]),
+            lambda c: c.popen(["true"]),
+            lambda c: c.kill(),
+            lambda c: c.pid,
+            lambda c: c.top(),
+        ):
             with pytest.raises(td.ContainerNotRunning):
                 use(container)
         container.remove()
-    uses = (lambda c: c.exec(["true"]), lambda c: c.logs(), lambda c: c.wait(), lambda c: c.id, lambda c: c.changes(), lambda c: c.remove())
+    uses = (
+        lambda c: c.exec(["true"]),
+        lambda c: c.logs(),
+        lambda c: c.wait(),
+        lambda c: c.id,
+        lambda c: c.changes(),
+        lambda c: c.remove(),
+    )
     for use in uses:
         with pytest.raises(td.TinydockerError):
             use(defined)
@@ -225,7 +238,7 @@ def test_a_created_container_can_be_removed_and_closed(engine, busybox_dir, root
     engine.container(busybox_dir, FOREVER, auto_remove=False, name="kept").create().close()
     assert engine.get("kept").status == "created"
     engine.get("kept").remove()
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []
 
 
 def test_removing_twice_is_an_error_that_says_it_is_gone(engine, busybox_dir):
@@ -238,9 +251,10 @@ def test_removing_twice_is_an_error_that_says_it_is_gone(engine, busybox_dir):
 def test_a_handle_that_was_never_closed_warns(engine, busybox_dir):
     container = engine.container(busybox_dir, FOREVER).start()
     with Awaited(container.pid) as init:
+        held = [container]
+        del container
         with pytest.warns(ResourceWarning) as warned:
-            del container
-            gc.collect()
+            held.clear()
         assert any("never closed" in str(warning.message) for warning in warned)
         engine.close()
         assert init.has_ended()
@@ -272,7 +286,9 @@ def test_stdin_is_a_pipe_when_it_is_asked_for(engine, busybox_dir):
 
 
 def test_stop_returns_at_once_when_the_container_ends_at_once(engine, busybox_dir):
-    with engine.container(busybox_dir, ["sh", "-c", "trap exit TERM; echo up; sleep 1000 & wait"], stop_timeout=100_000) as container:
+    with engine.container(
+        busybox_dir, ["sh", "-c", "trap exit TERM; echo up; sleep 1000 & wait"], stop_timeout=100_000
+    ) as container:
         up(container).stop()
         assert container.status == "exited"
 

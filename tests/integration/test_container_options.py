@@ -81,7 +81,9 @@ def test_dev_shm_has_the_size_that_is_asked_for(say):
 
 
 def test_ulimits_are_set_soft_and_hard(say):
-    said = say("ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hf", ulimits={"nofile": (100, 200), "core": 0, "fsize": 4096})
+    said = say(
+        "ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hf", ulimits={"nofile": (100, 200), "core": 0, "fsize": 4096}
+    )
     assert said == "100\n200\n0\n8\n"
 
 
@@ -101,6 +103,16 @@ def test_the_umask_is_022_unless_given(say):
         os.umask(previous)
 
 
+@pytest.mark.leaves("volumes")
+def test_the_umask_of_the_program_does_not_show(say):
+    previous = os.umask(0o077)
+    try:
+        said = say("stat -c '%a' / /v /etc/hosts /new", volumes={"data": "/v"}, workdir="/new")
+    finally:
+        os.umask(previous)
+    assert said.split() == ["755", "755", "644", "755"]
+
+
 def test_the_out_of_memory_score_is_set(say):
     assert say("cat /proc/self/oom_score_adj", oom_score_adj=500) == "500\n"
     own = int(Path("/proc/self/oom_score_adj").read_text())
@@ -108,7 +120,9 @@ def test_the_out_of_memory_score_is_set(say):
 
 
 def test_name_servers_and_further_hosts_are_in_the_files(say):
-    said = say("cat /etc/resolv.conf; grep db /etc/hosts", dns=["10.77.0.1", "10.77.0.2"], extra_hosts={"db": "10.0.0.1"})
+    said = say(
+        "cat /etc/resolv.conf; grep db /etc/hosts", dns=["10.77.0.1", "10.77.0.2"], extra_hosts={"db": "10.0.0.1"}
+    )
     assert said.startswith("nameserver 10.77.0.1\nnameserver 10.77.0.2\n")
     assert said.endswith("10.0.0.1\tdb\n")
 
@@ -141,7 +155,10 @@ def test_network_host_is_the_hosts_own_namespace(say):
 
 def test_sysctls_are_the_containers_own(say):
     before = Path("/proc/sys/net/core/somaxconn").read_text()
-    said = say("cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax", sysctls={"net.core.somaxconn": "1024", "kernel.msgmax": 9000})
+    said = say(
+        "cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax",
+        sysctls={"net.core.somaxconn": "1024", "kernel.msgmax": 9000},
+    )
     assert said == "1024\n9000\n"
     assert Path("/proc/sys/net/core/somaxconn").read_text() == before
 
@@ -188,6 +205,12 @@ def test_a_tmpfs_may_be_executable_and_read_only(say):
 
 
 def test_a_container_of_another_machines_options_is_refused_at_once(busybox_dir):
-    for option, value in (("memory", "64m"), ("cpus", 0.5), ("ports", {80: 8080}), ("privileged", True), ("restart", "always")):
+    for option, value in (
+        ("memory", "64m"),
+        ("cpus", 0.5),
+        ("ports", {80: 8080}),
+        ("privileged", True),
+        ("restart", "always"),
+    ):
         with pytest.raises(td.NotSupported, match=option):
             td.Container(busybox_dir, ["true"], **{option: value})

@@ -54,11 +54,28 @@ def test_exec_takes_a_user_of_its_own(engine, busybox_dir):
 def test_an_unknown_user_or_group_is_an_error_that_leaves_nothing(engine, busybox_dir, roots, user):
     with pytest.raises(td.StartFailed, match="ghost"):
         engine.run(busybox_dir, ["true"], user=user)
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []
 
 
 @pytest.mark.parametrize(
-    "user", ["-1", "4294967295", "4294967296", "0x0", "1:", ":1", "1000abc", "", " 0", "00", "0:-1", "root\n", "a:b:c", True, -1]
+    "user",
+    [
+        "-1",
+        "4294967295",
+        "4294967296",
+        "0x0",
+        "1:",
+        ":1",
+        "1000abc",
+        "",
+        " 0",
+        "00",
+        "0:-1",
+        "root\n",
+        "a:b:c",
+        True,
+        -1,
+    ],
 )
 def test_what_might_be_mistaken_for_root_is_refused(busybox_dir, user):
     with pytest.raises(td.InvalidSpec, match="user"):

@@ -67,7 +67,9 @@ def test_a_running_containers_copy_is_a_value_again(engine, busybox_dir):
 
 
 def test_a_value_is_pickled_with_its_engine_and_runs_where_it_lands(engine, busybox_dir):
-    value = engine.container(busybox_dir, ["echo", "hi"], env={"A": "1"}, labels={"job": "7"}, log=td.LogConfig(max_size="1m"))
+    value = engine.container(
+        busybox_dir, ["echo", "hi"], env={"A": "1"}, labels={"job": "7"}, log=td.LogConfig(max_size="1m")
+    )
     copy = pickle.loads(pickle.dumps(value))
     assert copy.spec == value.spec
     with copy as container:

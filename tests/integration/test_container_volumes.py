@@ -59,11 +59,21 @@ def test_a_read_only_volume_cannot_be_written_nor_remounted(say, data):
 
 def test_a_single_file_can_be_a_volume(say, data):
     volumes = [(data / "file", "/etc/motd", "ro"), (data / "file", "/new/place")]
-    assert say("cat /etc/motd; echo more >> /new/place; cat /etc/motd", volumes=volumes) == "of the host\nof the host\nmore\n"
+    assert (
+        say("cat /etc/motd; echo more >> /new/place; cat /etc/motd", volumes=volumes)
+        == "of the host\nof the host\nmore\n"
+    )
 
 
 def test_a_volume_may_be_given_as_mapping_list_text_path_and_method(say, data, engine, busybox_dir):
-    for volumes in ({data: "/d"}, {str(data): ("/d", "rw")}, [f"{data}:/d"], [f"{data}:/d:ro"], [(data, "/d")], [(data, "/d", "ro")]):
+    for volumes in (
+        {data: "/d"},
+        {str(data): ("/d", "rw")},
+        [f"{data}:/d"],
+        [f"{data}:/d:ro"],
+        [(data, "/d")],
+        [(data, "/d", "ro")],
+    ):
         assert say("cat /d/file", volumes=volumes) == "of the host\n"
     with engine.container(busybox_dir, ["cat", "/d/file"]).with_volume(data, "/d", read_only=True) as container:
         container.wait()

@@ -16,6 +16,9 @@ import pytest
 
 from tinydocker.errors import NotSupported
 from tinydocker.image_store.archive import ArchiveDamaged
+from tinydocker.image_store.extract import Extractor
+from tinydocker.image_store.plainfiles import PlainFiles
+from tinydocker.image_store.tarstream import TarStream
 from tinydocker.image_store.unpack import Unpacked, unpack
 
 pytestmark = pytest.mark.needs("root", tool="tar")
@@ -355,3 +358,57 @@ def test_sockets_are_left_out_by_tar_and_need_nothing_of_us(tmp_path: Path) -> N
         subprocess.run(["tar", "-C", tree, "-cf", tmp_path / "a", "."], check=True, stderr=subprocess.DEVNULL)
     taken(tmp_path / "a", tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["f"]
+
+
+@pytest.mark.parametrize("piece", [13, 511, 512, 513, 3000, 1 << 20])
+def test_it_does_not_matter_where_the_stream_is_cut_into_pieces(tmp_path: Path, tree: Path, piece: int) -> None:
+    archive = tmp_path / "tree.tar"
+    run("tar", "--format=pax", "--xattrs", "--xattrs-include=*", "-S", "-cf", archive, "-C", tree, ".")
+    whole = taken(archive, tmp_path / "whole")
+    data = archive.read_bytes()
+    target = tmp_path / "target"
+    target.mkdir()
+    root = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
+    umask = os.umask(0)
+    try:
+        extractor = Extractor(root)
+        extractor.run(TarStream(data[at : at + piece] for at in range(0, len(data), piece)))
+    finally:
+        os.umask(umask)
+        os.close(root)
+    assert (extractor.names, extractor.size) == (whole.names, whole.size)
+    assert described(target) == described(tmp_path / "whole")
+
+
+def test_nearly_all_files_take_the_short_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for directory in ("a", "b", "b/c"):
+        (tmp_path / "tree" / directory).mkdir(parents=True)
+        for number in range(40):
+            (tmp_path / "tree" / directory / f"file {number}").write_bytes(b"x" * number * 40)
+    run("tar", "--format=gnu", "-cf", tmp_path / "tree.tar", "-C", tmp_path / "tree", ".")
+    made = []
+    make = PlainFiles.make
+
+    def counted(self: PlainFiles, tar: TarStream) -> None:
+        make(self, tar)
+        made.append(self.names)
+
+    monkeypatch.setattr(PlainFiles, "make", counted)
+    taken(tmp_path / "tree.tar", tmp_path / "target")
+    assert sum(made) == 120
+
+
+@pytest.mark.parametrize("form", ["", "gzip", "zstd"])
+def test_the_digest_is_of_all_bytes_of_an_archive_of_many_pieces(tmp_path: Path, form: str) -> None:
+    (tmp_path / "tree").mkdir()
+    for number, size in enumerate((0, 9 << 20, 1, (2 << 20) - 1, 5000, 3 << 20)):
+        (tmp_path / "tree" / str(number)).write_bytes(os.urandom(256) * (size // 256) + bytes(size % 256))
+    archive = tmp_path / "tree.tar"
+    run("tar", "--format=pax", "-cf", archive, "-C", tmp_path / "tree", ".")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    if form:
+        with open(tmp_path / "packed", "wb") as packed:
+            subprocess.run([*COMPRESSORS[form], "-c", archive], check=True, stdout=packed)
+        archive = tmp_path / "packed"
+    assert taken(archive, tmp_path / "target").diff_id == f"sha256:{digest}"
+    assert described(tmp_path / "target") == described(tmp_path / "tree")

@@ -11,12 +11,14 @@ import os
 import random
 import stat
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tinydocker.errors import TinydockerError
 from tinydocker.image_store.archive import ArchiveDamaged
+from tinydocker.image_store.plainfiles import PlainFiles
 from tinydocker.image_store.unpack import unpack
 
 pytestmark = pytest.mark.needs("root")
@@ -113,6 +115,9 @@ REFUSED: dict[str, list[tuple[tarfile.TarInfo, bytes]]] = {
     "empty-name": [m("", REG)],
     "full-directory-by-file": [m("d", DIR), m("d/f"), m("d")],
     "full-directory-by-link": [m("d", DIR), m("d/f"), m("d", SYM, "{c}"), m("d/file")],
+    "empty-directory-by-link": [m("d", DIR), m("d", SYM, "{c}"), m("d/file")],
+    "used-directory-by-link": [m("d", DIR), m("d/f"), m("e", LNK, "d/f"), m("d", SYM, "{c}"), m("d/file")],
+    "second-file-through-link": [m("r", DIR), m("r/d", SYM, "{r}"), m("r/a"), m("r/b"), m("r/d/file")],
     "empty-link": [m("x", SYM, "")],
     "name-too-long": [m("x" * 300)],
     "path-too-long": [m("x/" * 3000 + "f")],
@@ -145,6 +150,9 @@ INSIDE: dict[str, tuple[list[tuple[tarfile.TarInfo, bytes]], str]] = {
     "absolute-directory": ([m("/", DIR), m("/tmp/x", DIR)], "tmp/x"),
     "link-replaced-not-followed": ([m("x", SYM, "{c}/file"), m("x")], "x"),
     "link-replaced-by-directory": ([m("d", SYM, "{c}"), m("d", DIR), m("d/file")], "d/file"),
+    "link-replaced-in-a-run": (
+        [m("d", DIR), m("d/a"), m("d/x", SYM, "{c}/file"), m("d/b"), m("d/x"), m("d/x", body=b"last")], "d/x"),
+    "fifo-replaced-in-a-run": ([m("d", DIR), m("d/a"), m("d/x", FIFO), m("d/x")], "d/x"),
     "link-replaced-after-use": ([m("r", DIR), m("d", SYM, "r"), m("d/f"), m("d", SYM, "{c}"), m("g")], "r/f"),
     "link-to-own-root": ([m("r", SYM, "/"), m("r/etc", DIR), m("r/etc/f")], "etc/f"),
     "link-upwards-stays": ([m("r", SYM, "../../../.."), m("r/f")], "f"),
@@ -177,7 +185,7 @@ def spelled(members: list[tuple[tarfile.TarInfo, bytes]], canary: Path) -> list[
     done = []
     for original, body in members:
         info = tarfile.TarInfo()
-        for name in ("name", "type", "linkname", "mode", "size", "devmajor", "devminor", "pax_headers"):
+        for name in ("name", "type", "linkname", "mode", "size", "devmajor", "devminor", "uid", "mtime", "pax_headers"):
             setattr(info, name, getattr(original, name))
         info.name, info.linkname = (
             text.replace("{c}", str(canary)).replace("{r}", "../canary") for text in (info.name, info.linkname)
@@ -215,20 +223,58 @@ def test_the_defence_is_what_keeps_the_canary_alive(tmp_path: Path, canary: Path
     assert (canary / "file").read_bytes() == b"evil"
 
 
-def test_mutated_archives_never_reach_the_canary(tmp_path: Path, canary: Path) -> None:
-    before = picture(canary)
-    generator = random.Random(20)
+# What the shortcut may take, and what looks so.
+PLAIN = [
+    *(m(f"{place}/{name}", body=body) for place in ("d", "d/e", "./d", "l") for name in "ab" for body in (b"", b"x" * 700)),
+    *(m(f"d/{kind}", mode=mode, uid=uid) for kind, mode, uid in (("s", 0o4755, 0), ("t", 0o600, 7), ("a", 0o2711, 7))),
+    m("d/c", SYM, "a"), m("d/a", SYM, "b"), m("d/b", DIR), m("d/b", FIFO), m("d/c", LNK, "d/a"), m("l", SYM, "d/e"),
+    m("d", SYM, "e"), m("d/."), m("d/.."), m("d/"), m("d/" + "n" * 97), m("d/" + "n" * 150), m("d/x", mtime=-1),
+    m("d/y", mtime=1.5), m("d/z", pax_headers={"SCHILY.xattr.user.a": "b"}), m("d/a", mtime=1 << 34), m("d/b", uid=1 << 24),
+]  # fmt: skip
+FRAME = [m("d", DIR), m("d/e", DIR), m("l", SYM, "d"), m("d/first"), m("d/second")]
+
+
+def mutants(
+    canary: Path, seed: int, count: int, more: list[tuple[tarfile.TarInfo, bytes]] | None = None
+) -> Iterator[bytes]:
+    """Make archives of random members, every other one with a few bytes changed."""
+    generator = random.Random(seed)
     pool = [member for case in (*REFUSED.values(), *(members for members, _ in INSIDE.values())) for member in case]
-    for round_ in range(400):
-        chosen = spelled(generator.choices(pool, k=generator.randrange(2, 9)), canary)
+    for round_ in range(count):
+        chosen = generator.choices(pool if more is None else more, k=generator.randrange(2, 9))
+        chosen = spelled(chosen if more is None else FRAME + chosen, canary)
         data = bytearray(packed(chosen, generator.choice((tarfile.PAX_FORMAT, tarfile.GNU_FORMAT))))
         if round_ % 2:
             for _ in range(generator.randrange(1, 4)):
                 data[generator.randrange(len(data) - 10240)] = generator.randrange(256)
+        yield bytes(data)
+
+
+def test_mutated_archives_never_reach_the_canary(tmp_path: Path, canary: Path) -> None:
+    before = picture(canary)
+    for round_, data in enumerate(mutants(canary, 20, 400)):
         place = tmp_path / str(round_)
         place.mkdir()
-        attempt(place, bytes(data))
+        attempt(place, data)
         assert picture(canary) == before
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_the_shortcut_for_plain_files_changes_nothing(
+    tmp_path: Path, canary: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    def outcome(place: Path, data: bytes) -> tuple[str, object]:
+        place.mkdir()
+        target, error = attempt(place, data)
+        names = picture(target)
+        return str(error), [(str(path).removeprefix(str(place)), *rest[:-2], rest[-1]) for path, *rest in names]
+
+    archives = [*mutants(canary, seed, 200, PLAIN)]
+    with_it = [outcome(tmp_path / f"with-{number}", data) for number, data in enumerate(archives)]
+    monkeypatch.setattr(PlainFiles, "make", lambda self, tar: None)
+    without = [outcome(tmp_path / f"without-{number}", data) for number, data in enumerate(archives)]
+    assert with_it == without
+    assert {error == "None" for error, _ in without} == {True, False}
 
 
 def test_a_member_cannot_lie_about_its_size_and_fill_the_memory(tmp_path: Path) -> None:

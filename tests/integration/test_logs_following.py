@@ -55,7 +55,9 @@ def test_a_reader_that_starts_late_sees_every_line_once(engine, busybox_dir):
 
 
 def test_several_readers_and_other_programs_see_the_same(engine, busybox_dir):
-    with engine.container(busybox_dir, ["sh", "-c", "read x; " + numbered(2000)[2]], stdin=True, name="web") as container:
+    with engine.container(
+        busybox_dir, ["sh", "-c", "read x; " + numbered(2000)[2]], stdin=True, name="web"
+    ) as container:
         code = 'say("ready"); lines = list(td.get("web").logs(follow=True)); say(len(lines), len(set(lines)), lines[-1].strip())'
         with Program(code) as program:
             assert program.line() == "ready"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-import tinydocker as td
 from programs import Awaited, Program
 
 pytestmark = pytest.mark.needs("root", "overlay", "busybox")
@@ -17,7 +16,9 @@ FOREVER = ["sleep", "1000"]
 UP = ["sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 1000 & wait; done"]
 
 
-def test_a_killed_program_takes_its_containers_execs_workspaces_and_directories_along(engine, busybox_dir, roots, tmp_path):
+def test_a_killed_program_takes_its_containers_execs_workspaces_and_directories_along(
+    engine, busybox_dir, roots, tmp_path
+):
     code = """
         one = td.Container(image, ["sh", "-c", "(setsid sleep 1000 &); echo up; exec sleep 1000"], name="one").start()
         two = td.Container(image, ["sleep", "1000"], init=True, auto_remove=False, volumes={sys.argv[2]: "/d"}).start()
@@ -43,7 +44,7 @@ def test_a_killed_program_takes_its_containers_execs_workspaces_and_directories_
     assert (kept.status, kept.returncode) == ("exited", -9)
     kept.remove()
     assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "workspaces") == []
-    assert os.listdir(roots.root / "names") == []
+    assert roots.names() == []
 
 
 @pytest.mark.parametrize("end", ["os._exit(5)", "sys.exit(5)", "raise SystemExit(5)", "os.kill(os.getpid(), 15)"])
@@ -54,12 +55,16 @@ def test_a_program_that_ends_without_closing_leaves_nothing(busybox_dir, roots, 
         say(container.pid); hear()
         {end}
     """
-    with Program(code, busybox_dir) as program, Awaited(int(program.line())) as init, program.supervisor() as supervisor:
+    with (
+        Program(code, busybox_dir) as program,
+        Awaited(int(program.line())) as init,
+        program.supervisor() as supervisor,
+    ):
         program.say()
         assert program.wait() in (5, -15)
         supervisor.wait()
         assert init.has_ended()
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []
 
 
 def test_a_detached_container_outlives_its_program_and_its_end_is_recorded(engine, busybox_dir):
@@ -115,7 +120,10 @@ def test_a_detached_container_survives_the_kill_of_its_program_and_is_stopped_by
 
 
 def test_two_programs_and_several_threads_wait_for_one_end(engine, busybox_dir):
-    with engine.container(busybox_dir, UP, name="web") as web, Program('say("ready"); say(td.get("web").wait())') as program:
+    with (
+        engine.container(busybox_dir, UP, name="web") as web,
+        Program('say("ready"); say(td.get("web").wait())') as program,
+    ):
         assert program.line() == "ready"
         codes = []
         threads = [threading.Thread(target=lambda: codes.append(web.wait())) for _ in range(4)]
@@ -134,7 +142,7 @@ def test_a_detached_container_with_auto_remove_is_gone_at_its_end(engine, busybo
     assert container.wait() == 5
     assert container.status == "removed"
     container.close()
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []
     code = """
         container = td.Container(image, ["sh", "-c", "read x < /fifo/f; exit 5"], name="job", detach=True, auto_remove=True,
                                  volumes={sys.argv[2]: "/fifo"}).start()
@@ -145,7 +153,7 @@ def test_a_detached_container_with_auto_remove_is_gone_at_its_end(engine, busybo
         program.kill()
         fifo.write_text("go\n")
         supervisor.wait()
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []
 
 
 def test_leaving_the_block_of_a_detached_container_lets_it_run_on_and_so_does_closing(busybox_dir):
@@ -280,4 +288,4 @@ def test_a_killed_supervisor_is_never_a_running_container(engine, busybox_dir, r
         assert program.line() == "0 again"
         assert program.wait() == 0
     engine.open()
-    assert os.listdir(roots.root / "containers") == os.listdir(roots.root / "names") == []
+    assert os.listdir(roots.root / "containers") == roots.names() == []

@@ -12,7 +12,6 @@ import pytest
 
 import host
 import tinydocker as td
-from programs import Awaited
 
 pytestmark = pytest.mark.needs("root", "overlay", "busybox")
 
@@ -75,7 +74,9 @@ def test_s1_all_capabilities_can_be_added(engine, busybox_dir):
 
 def test_s2_no_new_privileges_unless_it_is_taken_back(engine, busybox_dir):
     for wanted in (True, False):
-        for said in both_ways(engine, busybox_dir, ["grep", "NoNewPrivs", "/proc/self/status"], no_new_privileges=wanted):
+        for said in both_ways(
+            engine, busybox_dir, ["grep", "NoNewPrivs", "/proc/self/status"], no_new_privileges=wanted
+        ):
             assert said == f"NoNewPrivs:\t{int(wanted)}\n"
 
 
@@ -84,7 +85,13 @@ def test_s3_a_setuid_program_gives_nothing_unless_it_may(engine, no_new_privileg
     with engine.workspace("host") as workspace:
         shutil.copy2("/bin/cat", workspace.path / "setuid-cat")
         (workspace.path / "setuid-cat").chmod(0o4755)
-        for said in both_ways(engine, workspace, ["/setuid-cat", "/proc/self/status"], user="1000:1000", no_new_privileges=no_new_privileges):
+        for said in both_ways(
+            engine,
+            workspace,
+            ["/setuid-cat", "/proc/self/status"],
+            user="1000:1000",
+            no_new_privileges=no_new_privileges,
+        ):
             assert re.findall(r"^Uid:\t1000\t(\d+)", said, re.MULTILINE) == [euid]
 
 
@@ -94,7 +101,8 @@ def test_s3_a_setuid_program_gives_nothing_unless_it_may(engine, no_new_privileg
 def test_s7_masked_paths_show_nothing(engine, busybox_dir):
     paths = ("acpi asound interrupts kcore keys latency_stats sched_debug scsi timer_list timer_stats").split()
     script = "".join(
-        f"if [ -d /proc/{p} ]; then ls -A /proc/{p}; elif [ -e /proc/{p} ]; then head -c 10 /proc/{p} | wc -c | grep -v '^0$'; fi;" for p in paths
+        f"if [ -d /proc/{p} ]; then ls -A /proc/{p}; elif [ -e /proc/{p} ]; then head -c 10 /proc/{p} | wc -c | grep -v '^0$'; fi;"
+        for p in paths
     )
     script += "for d in /sys/firmware /sys/fs/selinux /sys/devices/virtual/powercap /sys/devices/system/cpu/cpu*/thermal_throttle; do [ ! -d $d ] || ls -A $d; done"
     for said in both_ways(engine, busybox_dir, ["sh", "-c", f"({script}) 2>&1; true"]):
@@ -144,7 +152,7 @@ def test_s10_mounts_have_their_flags_and_are_all_private(engine, busybox_dir):
 
 def test_s11_nothing_under_sys_proc_sys_and_cgroup_can_be_written(engine, busybox_dir):
     # A touch opens for writing and changes nothing.
-    script = "find /sys /proc/sys -xdev -type f 2>/dev/null | head -n 4000 | while read f; do (: >> \"$f\") 2>/dev/null && echo $f; done; find /sys/fs/cgroup -type f | while read f; do (: >> $f) 2>/dev/null && echo $f; done; true"
+    script = 'find /sys /proc/sys -xdev -type f 2>/dev/null | head -n 4000 | while read f; do (: >> "$f") 2>/dev/null && echo $f; done; find /sys/fs/cgroup -type f | while read f; do (: >> $f) 2>/dev/null && echo $f; done; true'
     assert engine.run(busybox_dir, ["sh", "-c", script]).stdout == ""
 
 
@@ -157,8 +165,17 @@ def test_s8_dev_holds_exactly_the_list(engine, busybox_dir):
         assert said.split() == listed
     with engine.container(busybox_dir, FOREVER, tty=True) as container:
         assert container.exec(["ls", "-A", "/dev"]).stdout.split() == sorted([*listed, "console"])
-    said = engine.run(busybox_dir, ["sh", "-c", "cd /dev; stat -c '%n %t:%T %a' full null random tty urandom zero"]).stdout
-    assert said.splitlines() == ["full 1:7 666", "null 1:3 666", "random 1:8 666", "tty 5:0 666", "urandom 1:9 666", "zero 1:5 666"]
+    said = engine.run(
+        busybox_dir, ["sh", "-c", "cd /dev; stat -c '%n %t:%T %a' full null random tty urandom zero"]
+    ).stdout
+    assert said.splitlines() == [
+        "full 1:7 666",
+        "null 1:3 666",
+        "random 1:8 666",
+        "tty 5:0 666",
+        "urandom 1:9 666",
+        "zero 1:5 666",
+    ]
 
 
 def test_device_nodes_of_an_image_cannot_be_opened(engine, busybox_dir, tmp_path):
@@ -277,7 +294,9 @@ def test_s21_processes_and_ipc_of_the_host_are_out_of_reach(engine, busybox_dir)
     with socket.socket(socket.AF_UNIX) as server, engine.container(busybox_dir, FOREVER) as container:
         server.bind("\0tinydocker-test-abstract")
         server.listen()
-        script = f"grep -c tinydocker-test-abstract /proc/net/unix; kill -0 {os.getpid()} 2>&1; ls /proc | grep -c '^[0-9]'"
+        script = (
+            f"grep -c tinydocker-test-abstract /proc/net/unix; kill -0 {os.getpid()} 2>&1; ls /proc | grep -c '^[0-9]'"
+        )
         said = container.exec(["sh", "-c", script]).stdout.splitlines()
         assert said[0] == "0" and "No such process" in said[1] and int(said[2]) <= 6
         for kind in ("pid", "mnt", "uts", "ipc", "net", "cgroup"):
@@ -285,7 +304,9 @@ def test_s21_processes_and_ipc_of_the_host_are_out_of_reach(engine, busybox_dir)
 
 
 def test_s26_dev_and_shm_are_bounded(engine, busybox_dir):
-    script = "for d in /dev /dev/shm; do dd if=/dev/zero of=$d/fill bs=1M 2>/dev/null; stat -c %s $d/fill; rm $d/fill; done"
+    script = (
+        "for d in /dev /dev/shm; do dd if=/dev/zero of=$d/fill bs=1M 2>/dev/null; stat -c %s $d/fill; rm $d/fill; done"
+    )
     assert engine.run(busybox_dir, ["sh", "-c", script]).stdout.split() == [str(64 << 20)] * 2
 
 
@@ -305,9 +326,10 @@ def test_s29_a_volume_source_that_changes_is_what_was_opened_or_is_refused(engin
 
 def test_the_hosts_mounts_are_unchanged_while_a_container_runs(engine, busybox_dir, tmp_path):
     before = Path("/proc/self/mountinfo").read_text()
-    with engine.container(busybox_dir, FOREVER, volumes={tmp_path: "/d"}, tmpfs=["/t"], tty=True) as container, Awaited(container.pid):
-        with engine.workspace(busybox_dir), engine.workspace(busybox_dir, size="1m"):
-            assert Path("/proc/self/mountinfo").read_text() == before
+    container = engine.container(busybox_dir, FOREVER, volumes={tmp_path: "/d"}, tmpfs=["/t"], tty=True)
+    with container, engine.workspace(busybox_dir), engine.workspace(busybox_dir, size="1m"):
+        assert container.status == "running"
+        assert Path("/proc/self/mountinfo").read_text() == before
 
 
 def test_state_on_disk_is_closed_to_other_users(engine, busybox_dir, roots):

@@ -150,7 +150,9 @@ def test_a_size_bounds_the_layer_in_memory(engine, busybox_dir, size):
         assert caught.value.errno == errno.ENOSPC
         (ws.path / "big").unlink()
         (ws.path / "small").write_text("x" * 100_000)
-        with engine.container(ws, ["sh", "-c", "dd if=/dev/zero of=/big bs=64k count=64 2>&1 | grep -c 'No space'; rm /big"]) as container:
+        with engine.container(
+            ws, ["sh", "-c", "dd if=/dev/zero of=/big bs=64k count=64 2>&1 | grep -c 'No space'; rm /big"]
+        ) as container:
             container.wait()
             assert container.logs() == "1\n"
         assert paths(ws) == [("A", "/small")]
@@ -169,7 +171,10 @@ def test_a_commit_is_an_image_and_an_export_one_archive(engine, busybox_dir, tmp
         image = ws.commit(tmp_path / "made.tar")
         ws.export(tmp_path / "made.tar.gz")
     assert isinstance(image, td.Image)
-    names = [subprocess.run(["tar", "-tf", tmp_path / f"made.{end}"], capture_output=True, text=True, check=True).stdout for end in ("tar", "tar.gz")]
+    names = [
+        subprocess.run(["tar", "-tf", tmp_path / f"made.{end}"], capture_output=True, text=True, check=True).stdout
+        for end in ("tar", "tar.gz")
+    ]
     for listed in names:
         entries = {line.removeprefix("./") for line in listed.splitlines()}
         assert "made" in entries and "etc/group" not in entries and "etc/passwd" in entries
@@ -216,7 +221,11 @@ def test_what_would_change_under_a_running_container_is_refused(engine, busybox_
 
 
 def test_two_containers_on_one_workspace_see_each_other(engine, busybox_dir):
-    with engine.workspace(busybox_dir) as ws, engine.container(ws, FOREVER) as one, engine.container(ws, FOREVER) as two:
+    with (
+        engine.workspace(busybox_dir) as ws,
+        engine.container(ws, FOREVER) as one,
+        engine.container(ws, FOREVER) as two,
+    ):
         one.exec(["sh", "-c", "echo x > /shared"], check=True)
         assert two.exec(["cat", "/shared"]).stdout == "x\n"
 

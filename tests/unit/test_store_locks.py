@@ -95,3 +95,43 @@ def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         locks.hold(str(tmp_path / "lock"))
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_lock_that_can_be_seen_was_held_from_the_first(tmp_path: Path) -> None:
+    maker = (
+        "import sys; from tinydocker.store import locks\n"
+        "held = [locks.hold(f'{sys.argv[1]}/{n}') for n in range(400)]\nprint('made', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", maker, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        made = threading.Thread(target=process.stdout.readline)
+        made.start()
+        while made.is_alive():
+            seen = [name for name in os.listdir(tmp_path) if name.isdigit()]
+            assert all(locks.is_held(str(tmp_path / name)) for name in seen[-20:])
+        made.join()
+        assert sorted(os.listdir(tmp_path), key=int) == [str(number) for number in range(400)]
+        process.communicate()
+
+
+def test_of_many_that_make_one_lock_at_once_exactly_one_holds_it(tmp_path: Path) -> None:
+    for number in range(100):
+        path = str(tmp_path / str(number))
+        held: list[int] = []
+        start = threading.Barrier(4)
+
+        def attempt(path: str = path, held: list[int] = held, start: threading.Barrier = start) -> None:
+            start.wait()
+            try:
+                held.append(locks.hold(path))
+            except BlockingIOError:
+                pass
+
+        threads = [threading.Thread(target=attempt) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(held) == 1 and locks.is_held(path)
+        os.close(held[0])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import importlib
+import itertools
 import lzma
 import os
 import zlib
@@ -19,8 +20,8 @@ from ..errors import NotSupported
 
 # What is read from a compressed file at once, and the pieces its content is handed on in: large
 # enough that threads seldom meet, small enough that a few of them are little memory.
-_INPUT = 128 << 10
-PIECE = 1 << 20
+_INPUT = 512 << 10
+_OUTPUT = 2 << 20
 # xz -9 needs 65 MiB. A stream that asks for more than this is an attack, or needs to be told to.
 _XZ_MEMORY = 512 << 20
 
@@ -110,21 +111,28 @@ def recognise(fd: int) -> str:
     return "tar"
 
 
-def rewind(fd: int) -> None:
-    """Go to the start of a file that is to be read from there to its end."""
-    os.lseek(fd, 0, os.SEEK_SET)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+def content(fd: int, compression: str, buffers: int) -> Iterator[bytes | memoryview]:
+    """Read the file ``fd`` from its start and yield its content, decompressed, piece by piece.
 
-
-def decompressed(fd: int, compression: str) -> Iterator[bytes]:
-    """Read the compressed file ``fd`` from its start and yield its content piece by piece.
-
+    A piece stays as it is until ``buffers`` - 1 more were taken and another one is asked for.
     Streams of several members or frames are read to their end; checksums are those of the
     format. Raises ArchiveDamaged, and NotSupported where the decoder is not installed.
     """
-    rewind(fd)
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+    if compression == "tar":
+        yield from _plain(fd, buffers)
+        return
     make, magics, errors = _FORMATS[compression]()
     yield from _decoded(fd, compression, make, magics, errors)
+
+
+def _plain(fd: int, buffers: int) -> Iterator[memoryview]:
+    """Read into the same memory again and again: fresh memory would cost more than reading does."""
+    for buffer in itertools.cycle([memoryview(bytearray(_OUTPUT)) for _ in range(buffers)]):
+        if not (count := os.readv(fd, [buffer])):
+            return
+        yield buffer[:count]
 
 
 def _gzip() -> _Format:
@@ -165,7 +173,7 @@ def _decoded(
             if decoder.needs_input and not data and not (data := os.read(fd, _INPUT)):
                 raise ArchiveDamaged(f"the {name} data is truncated")
             try:
-                piece = decoder.decompress(data, PIECE)
+                piece = decoder.decompress(data, _OUTPUT)
             except errors as err:
                 raise ArchiveDamaged(f"the {name} data is damaged: {err}") from err
             data = b""

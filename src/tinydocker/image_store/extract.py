@@ -40,6 +40,7 @@ from .tarstream import BLOCK_DEVICE, CHARACTER, DIRECTORY, FIFO, HARDLINK, REGUL
 _log = logging.getLogger(__name__)
 
 _OPEN_DIRECTORIES = 48
+_DIRECTORY_HERE = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # What only a member that cannot exist leads to; anything else that fails is the host's doing.
 _MEMBERS_FAULT = frozenset(
     (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EFBIG)
@@ -145,6 +146,7 @@ class Extractor:
             try:
                 os.mkdir(name, 0o700, dir_fd=parent)
                 self.names += 1
+                self._expect_members_of(member.name.rstrip(b"/"), parent, name)
             except FileExistsError:
                 if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
                     self._clear(parent, name, member)
@@ -152,6 +154,11 @@ class Extractor:
                     self.names += 1
         refuse_overlay_attributes(member)
         self._later.add(b"/".join(words), member.mode, *ids_of(member), member.mtime_ns, member.xattrs)
+
+    def _expect_members_of(self, spelling: bytes, parent: int, name: bytes) -> None:
+        """Open a directory just made: what it holds is likely to come next, and to spell it so."""
+        if spelling not in self._open:
+            self._open[spelling] = os.open(name, _DIRECTORY_HERE, dir_fd=parent)
 
     def _symlink(self, member: Member) -> None:
         parent, name = self._place(member.name)

@@ -1,36 +1,36 @@
-"""Read, decompress and hash an archive in threads beside the one that walks its content.
+"""Read, decompress and hash an archive beside the thread that walks its content.
 
 ::
 
-    plain       file ──(read, sha256)──> queue ──> the walker
+    file ──(read, decompress: a thread)──┬──> queue ──> the walker: another thread
+                                         └──> queue ──(sha256: whichever of the two waits)
 
-    compressed  file ──(decompress)──┬──> queue ──> the walker
-                                     └──> queue ──(sha256)──> digest
+Each piece costs a credit, which comes back when it is walked, and one that comes back when it is
+hashed, so memory is bounded by a few pieces however large the archive is. The pieces are hashed
+one after another by the thread that would otherwise wait for the other: where unpacking is slow
+that is the reader, where decompressing is slow the walker, so two cores are busy to the end, and
+no third thread competes with them for the interpreter's lock.
 
-Each piece costs a credit, which the walker and the hash give back, so memory is bounded by a few
-pieces however large the archive is. A plain archive is read into the same few buffers again and
-again: fresh memory for each piece would cost more than reading does. What is hashed and what is
-walked are the same bytes in memory; a file that is changed meanwhile cannot become a layer that
-its digest does not describe, nor can one that is cut short end the program, as if it were mapped.
-
-The threads spend their time in zlib, lzma, OpenSSL and the kernel, which let others run; they
-meet rarely, as each meeting costs the interpreter's lock.
+What is hashed and what is walked are the same bytes in memory: a file that is changed meanwhile
+cannot become a layer that its digest does not describe, and one that is cut short meanwhile
+cannot end the program, as it could if it were mapped.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
+from typing import TypeVar
 
-from .archive import PIECE, decompressed, rewind
+from .archive import content
 
-_QUEUED = 4
+_PIECES = 3
 _Piece = bytes | memoryview
+_T = TypeVar("_T")
 
 
 class ArchiveStream(Iterator[_Piece]):
@@ -44,22 +44,21 @@ class ArchiveStream(Iterator[_Piece]):
         self._fd = fd
         self._compression = compression
         self._to_walker: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
-        self._to_hash: queue.SimpleQueue[_Piece | None] = queue.SimpleQueue()
         self._walked, self._hashed = _credits(), _credits()
         self._lent = False  # the walker has a piece
+        self._unhashed: deque[_Piece] = deque()
+        self._hashing = threading.Lock()
         self._sha256 = hashlib.sha256()
         self._failure: BaseException | None = None
         self._stopped = False
         self._ended = False
-        work = [self._read_and_hash] if compression == "tar" else [self._decompress, self._hash]
-        self._threads = [threading.Thread(target=each, name="tinydocker-archive", daemon=True) for each in work]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._read, name="tinydocker-archive", daemon=True)
+        self._thread.start()
 
     def __next__(self) -> _Piece:
         if self._lent:
             self._walked.put(None)
-        piece = None if self._ended else self._to_walker.get()
+        piece = None if self._ended else self._taken(self._to_walker)
         self._lent = piece is not None
         if piece is not None:
             return piece
@@ -77,16 +76,17 @@ class ArchiveStream(Iterator[_Piece]):
         self.close()
         if self._failure is not None:
             raise self._failure
+        while self._hash_one():
+            pass
         return f"sha256:{self._sha256.hexdigest()}"
 
     def close(self) -> None:
-        """Wait for the threads to end, whether or not all was read."""
+        """Wait for the thread to end, whether or not all was read."""
         self._stopped = self._stopped or not self._ended
         while not self._ended:
             self._walked.put(None)
-            self._ended = self._to_walker.get() is None
-        for thread in self._threads:
-            thread.join()
+            self._ended = self._taken(self._to_walker) is None
+        self._thread.join()
 
     def __enter__(self) -> ArchiveStream:
         return self
@@ -96,47 +96,49 @@ class ArchiveStream(Iterator[_Piece]):
     ) -> None:
         self.close()
 
-    def _read_and_hash(self) -> None:
+    def _read(self) -> None:
         try:
-            rewind(self._fd)
-            for buffer in itertools.cycle([memoryview(bytearray(PIECE)) for _ in range(_QUEUED)]):
-                self._wait_for(self._walked)
-                piece = buffer[: os.readv(self._fd, [buffer])]
-                if not piece:
-                    break
+            pieces = content(self._fd, self._compression, _PIECES)
+            while True:
+                self._taken(self._walked)
+                self._taken(self._hashed)
+                if self._stopped:
+                    raise InterruptedError("the unpacking was stopped")
+                piece = next(pieces, None)
+                if piece is None:
+                    return
+                self._unhashed.append(piece)
                 self._to_walker.put(piece)
-                self._sha256.update(piece)
         except BaseException as err:  # noqa: BLE001 - handed to the reader, who raises it
             self._failure = err
         finally:
             self._to_walker.put(None)
 
-    def _decompress(self) -> None:
+    def _taken(self, source: queue.SimpleQueue[_T]) -> _T:
+        """Take from a queue that the other thread fills, and hash while there is nothing in it."""
+        while True:
+            try:
+                return source.get_nowait()
+            except queue.Empty:
+                if not self._hash_one():
+                    return source.get()
+
+    def _hash_one(self) -> bool:
+        """Hash the next piece; return False if there is none or the other thread is at it."""
+        if not self._hashing.acquire(blocking=False):
+            return False
         try:
-            for piece in decompressed(self._fd, self._compression):
-                self._wait_for(self._walked)
-                self._wait_for(self._hashed)
-                self._to_walker.put(piece)
-                self._to_hash.put(piece)
-        except BaseException as err:  # noqa: BLE001 - handed to the reader, who raises it
-            self._failure = err
+            if not self._unhashed:
+                return False
+            self._sha256.update(self._unhashed.popleft())
         finally:
-            self._to_hash.put(None)
-            self._to_walker.put(None)
-
-    def _hash(self) -> None:
-        while (piece := self._to_hash.get()) is not None:
-            self._sha256.update(piece)
-            self._hashed.put(None)
-
-    def _wait_for(self, credit: queue.SimpleQueue[None]) -> None:
-        credit.get()
-        if self._stopped:
-            raise InterruptedError("the unpacking was stopped")
+            self._hashing.release()
+        self._hashed.put(None)
+        return True
 
 
 def _credits() -> queue.SimpleQueue[None]:
     given: queue.SimpleQueue[None] = queue.SimpleQueue()
-    for _ in range(_QUEUED):
+    for _ in range(_PIECES):
         given.put(None)
     return given

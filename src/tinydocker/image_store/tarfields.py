@@ -14,6 +14,7 @@ from .archive import ArchiveDamaged
 BLOCK = 512
 ZERO_BLOCK = bytes(BLOCK)
 _ADLER = 65521
+_TIMES = frozenset((b"atime=", b"ctime=", b"mtime="))
 _MOST_EXTENTS = 4 << 20
 
 
@@ -73,6 +74,25 @@ def pax_records(data: bytes) -> list[tuple[bytes, bytes]]:
         found.append((key, value))
         at = end
     return found
+
+
+def only_times(data: bytes) -> int | None:
+    """Return the mtime in an extended header's body that says nothing but times, None if it says not that.
+
+    Raises ValueError or ArchiveDamaged where it says more, or is not written as usual.
+    """
+    mtime_ns = None
+    *lines, rest = data.split(b"\n")
+    if rest:
+        raise ValueError("the last record is not at its end")
+    for line in lines:
+        digits, _, pair = line.partition(b" ")
+        key = pair[:6]
+        if digits != b"%d" % (len(line) + 1) or key not in _TIMES:
+            raise ValueError("a record is of another kind")
+        if key == b"mtime=":
+            mtime_ns = nanoseconds(pair[6:])
+    return mtime_ns
 
 
 def decimal(value: bytes, what: str) -> int:

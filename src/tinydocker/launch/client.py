@@ -31,9 +31,11 @@ _unreaped: list[int] = []
 class Channel:
     """The program's end of what it has ordered."""
 
-    def __init__(self, sock: Any, client: Client) -> None:
+    def __init__(self, sock: Any, client: Client, control: Any) -> None:
         self._sock = sock
         self._client = client
+        self._control = control
+        self._program = os.getpid()
         self._report: dict[str, Any] | None = None
 
     def fileno(self) -> int:
@@ -47,7 +49,7 @@ class Channel:
         except ConnectionError:
             message, fds = None, []
         if message is None:
-            raise self._client.died()
+            raise self._client.died(self._control)
         if "failed" in message:
             raise _as_error(message["failed"])
         return message, fds
@@ -70,7 +72,7 @@ class Channel:
         except ConnectionError:
             message = None
         if message is None:
-            raise self._client.died()
+            raise self._client.died(self._control)
         if "failed" in message:
             raise _as_error(message["failed"])
         report: dict[str, Any] = message["ended"]
@@ -78,7 +80,9 @@ class Channel:
 
     def close(self) -> None:
         """Let go, and wait until what is attached to this channel has ended and is removed."""
-        if self._sock.fileno() >= 0:
+        if self._program != os.getpid():
+            self._sock.close()  # what was ordered belongs to the program that this one was forked from
+        elif self._sock.fileno() >= 0:
             self._report = _hear_out(self._sock).get("ended")
             self._sock.close()
 
@@ -95,8 +99,9 @@ class Channel:
 
     def close_keeping(self) -> None:
         """Let go of a mount whose layers the program keeps, or removes itself, and wait until it is gone."""
-        with suppress(OSError):
-            protocol.send(self._sock, {"keep": True})
+        if self._program == os.getpid():
+            with suppress(OSError):
+                protocol.send(self._sock, {"keep": True})
         self.close()
 
     def forget(self) -> None:
@@ -147,13 +152,13 @@ class Client:
             protocol.send(control, {**message, "fds": list(fds)}, [theirs.fileno(), *fds.values()])
         except (BrokenPipeError, ConnectionResetError) as err:
             ours.close()
-            raise self.died() from err
+            raise self.died(control) from err
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        return Channel(ours, self)
+        return Channel(ours, self, control)
 
     def prepare(self) -> None:
         """Spawn the supervisor now, so that the first start does not wait for it."""
@@ -178,14 +183,15 @@ class Client:
         except ChildProcessError:
             pass  # the program waits for all children itself
 
-    def died(self) -> SupervisorDied:
-        """Return the error for a supervisor that is gone, with its last words; the next order starts another."""
+    def died(self, control: Any) -> SupervisorDied:
+        """Return the error for the supervisor at ``control``, which is gone; the next order starts another."""
+        words = ""
         with self._lock:
-            control, self._control = self._control, None
-        words = _hear_out(control).get("crashed", "") if control is not None else ""
-        if control is not None:
-            control.close()
-            _unreaped.append(self.pid)
+            if self._control is control and self._program == os.getpid():
+                self._control = None
+                words = _hear_out(control).get("crashed", "")
+                control.close()
+                _unreaped.append(self.pid)
         reason = "the supervisor has ended, and with it the containers that were attached to it"
         return SupervisorDied(f"{reason}:\n{words}" if words else reason)
 

@@ -38,9 +38,9 @@ class Loop:
         bisect.insort(self._later, (time.monotonic() + delay_s, act), key=_due)
 
     @property
-    def has_put_off(self) -> bool:
-        """Whether something waits for an idle moment."""
-        return bool(self._later)
+    def put_off_count(self) -> int:
+        """How much waits for an idle moment."""
+        return len(self._later)
 
     def put_off_ms(self) -> int | None:
         """Return how long it is until something that was put off is due; None where nothing was."""

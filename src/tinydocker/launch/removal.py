@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import partial
 
 from ..linux import process
@@ -10,6 +11,7 @@ from ..store import trash
 from .loop import Loop
 
 _FEW_ENTRIES = 200
+_FIRST_OWN_FD = 3
 
 
 class Removal:
@@ -25,18 +27,27 @@ class Removal:
         return bool(self._children)
 
     def throw_away(self, path: str, trash_dir: str) -> None:
-        """Move ``path`` into the trash, and remove it when nothing else is to be done."""
-        place = trash.discard(path, trash_dir)
-        if place:
-            self._loop.later(partial(self._remove, place))
+        """Move ``path`` into the trash, and remove it when nothing else is to be done.
+
+        What cannot go, as something is mounted in it, stays for whoever sweeps next.
+        """
+        with suppress(OSError):
+            place = trash.discard(path, trash_dir)
+            if place:
+                self._loop.later(partial(self._remove, place))
 
     def _remove(self, path: str) -> None:
-        if _is_small(path):
-            trash.remove_tree(path)
-            return
+        with suppress(OSError):
+            if _is_small(path):
+                trash.remove_tree(path)
+            else:
+                self._remove_in_child(path)
+
+    def _remove_in_child(self, path: str) -> None:
         pid, pidfd = process.clone(0)
         if pid == 0:
             try:
+                process.close_from(_FIRST_OWN_FD)  # programs wait for the closing of some
                 trash.remove_tree(path)
             finally:
                 os._exit(0)

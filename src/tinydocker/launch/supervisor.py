@@ -29,6 +29,7 @@ from .spawning import Child, Spawner
 from .task import Task
 
 _CONTROL_FD = 3
+_MOST_PUT_OFF = 16  # under steady load no moment is idle, and what was put off must not pile up
 
 
 class Supervisor:
@@ -50,8 +51,11 @@ class Supervisor:
 
     def serve(self) -> None:
         """Work until the program is gone and nothing is left to watch or to remove."""
-        while self._program >= 0 or self._tasks or self._loop.has_put_off or self._removal.is_busy:
-            if not self._loop.turn(self._wait_ms()) and not self._loop.do_put_off() and self._program >= 0:
+        while self._program >= 0 or self._tasks or self._loop.put_off_count or self._removal.is_busy:
+            idle = not self._loop.turn(self._wait_ms())
+            while self._loop.put_off_count > _MOST_PUT_OFF and self._loop.do_put_off():
+                pass
+            if idle and not self._loop.do_put_off() and self._program >= 0:
                 self._spawner.idle()
             if self._program < 0:
                 self._take_leave()
@@ -81,7 +85,7 @@ class Supervisor:
 
     def _take_leave(self) -> None:
         """Tell a program that waits for it that all that was attached is gone, and whether we go too."""
-        at_work = any(task.attached for task in self._tasks) or self._loop.has_put_off or self._removal.is_busy
+        at_work = any(task.attached for task in self._tasks) or self._loop.put_off_count or self._removal.is_busy
         if self._control.fileno() < 0 or at_work:
             return
         try:

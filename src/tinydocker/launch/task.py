@@ -123,32 +123,43 @@ class Task:
         self._fds["terminal"] = master
 
     def _announce(self) -> None:
-        self._started = True
         started = time.time()
-        fds = [self.pidfd]
-        if "terminal" in self._fds:
-            fds.append(self._fds["terminal"])
         if not self.is_container:
             self._mark = kill.mark_of(self.pid)
         elif self.order["announced"]:
-            self._record_running(started)
+            if not self._record_running(started):
+                self.kill()
+                return
         else:  # its program asks nothing before the end, and most have ended by then
             self._loop.later(partial(self._record_running, started), _RECORD_AFTER_S)
+        self._started = True
+        fds = [self.pidfd]
+        if "terminal" in self._fds:
+            fds.append(self._fds["terminal"])
         if self.order.get("announced", True):
             self._answer({"started": {"pid": self.pid}}, fds)
         if "terminal" in self._fds and not self._log:
             os.close(self._fds.pop("terminal"))
 
-    def _record_running(self, started: float) -> None:
+    def _record_running(self, started: float) -> bool:
         if self.ended:
-            return
-        start_time = records.process_start_time(self.pid)
-        self._record({"status": "running", "pid": self.pid, "start_time": start_time, "started": started})
+            return True
+        running = {"status": "running", "pid": self.pid, "start_time": records.process_start_time(self.pid)}
+        return self._record({**running, "started": started, "attached": self.attached})
 
-    def _record(self, state: dict[str, Any]) -> None:
-        if self.is_container:
-            self._state.update(state, boot_id=records.boot_id())
-            records.write(f"{self.directory}/state.json", self._state, durable=self.order["durable"])
+    def _record(self, state: dict[str, Any]) -> bool:
+        """Record how it fares; what cannot be recorded is told to its program, and ends nobody else."""
+        if not self.is_container:
+            return True
+        self._state.update(state, boot_id=records.boot_id())
+        path = f"{self.directory}/state.json"
+        try:
+            records.write(path, self._state, durable=self.order["durable"])
+        except OSError as err:
+            self._failure = {"step": "write the record", "errno": err.errno or 0, "path": path, "reason": ""}
+            state["record_lost"] = f"{path}: {err.strerror}"
+            return False
+        return True
 
     # -- while it runs ---------------------------------------------------------------------------
 

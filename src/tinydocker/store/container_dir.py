@@ -80,10 +80,10 @@ class ContainerDir:
     def make(cls, containers: str, container_id: str) -> tuple[ContainerDir, int]:
         """Create the directory of a new container, hidden until :meth:`publish`; return it with its held lock."""
         made = cls(containers, f".{container_id}")
-        os.mkdir(made.path, 0o700)
-        lock = locks.hold(made.lock)
+        lock = locks.make_directory(made.path)
         for name in ("upper", "work", "etc"):
             os.mkdir(f"{made.path}/{name}", 0o755)
+        os.chmod(made.upper, 0o755)  # whatever the program's umask: it is the mode of the container's root
         return made, lock
 
     @property
@@ -119,7 +119,8 @@ class ContainerDir:
         """Return how the container fares, with its true ``status``.
 
         ``created``, ``running`` or ``exited``; a container whose supervisor vanished before it
-        could record the end has no return code.
+        could record the end has no return code. One that runs has a ``pid``, except for the moment
+        between its end and the record of it.
         """
         path = f"{self.path}/state.json"
         try:
@@ -134,17 +135,17 @@ class ContainerDir:
             state = {"error": {"step": "read the record", "reason": str(err)}}
         if state.get("status") not in ("running", "exited"):
             return {"status": "exited", "error": state.get("error")}
-        if state["status"] == "running" and not self._runs(state):
+        if state["status"] == "running" and not self._is_alive(state):
+            if state["boot_id"] == records.boot_id() and self.is_claimed():
+                return {**state, "pid": None}  # it has ended, and its supervisor is about to record how
             state = {**state, "status": "exited", "error": {"step": "watch", "reason": "its supervisor vanished"}}
         return state
 
-    def _runs(self, state: dict[str, Any]) -> bool:
-        if state.get("boot_id") != records.boot_id():
+    def _is_alive(self, state: dict[str, Any]) -> bool:
+        if state["boot_id"] != records.boot_id():
             return False
-        if records.process_start_time(state["pid"]) != state["start_time"]:
-            return False
-        # An ended process waits to be reaped and recorded by its supervisor, if that still lives.
-        return self.is_claimed() or not records.is_zombie(state["pid"])
+        pid = state["pid"]
+        return records.process_start_time(pid) == state["start_time"] and not records.is_zombie(pid)
 
     def is_claimed(self) -> bool:
         """Tell whether a living program or supervisor answers for the container."""

@@ -19,6 +19,7 @@ import errno
 import fcntl
 import os
 import struct
+from contextlib import suppress
 
 _FLOCK = struct.Struct("@hhqqi4x")  # l_type, l_whence, l_start, l_len, l_pid (must be 0)
 _WHOLE_FILE = (os.SEEK_SET, 0, 0, 0)
@@ -61,6 +62,33 @@ def shared(target: str | int, wait: bool = False) -> int:
     return hold(target, exclusive=False, wait=wait)
 
 
+def make_directory(path: str) -> int:
+    """Make the directory ``path`` with the file ``lock`` in it, and return the descriptor that holds that lock.
+
+    Until it is there a sweeper may take the directory for one whose maker has died, and remove
+    it: then it is made again. Raises FileExistsError where ``path`` is another's.
+    """
+    os.mkdir(path, 0o700)
+    while True:
+        try:
+            return hold(f"{path}/lock")
+        except FileNotFoundError:
+            os.makedirs(path, 0o700, exist_ok=True)
+
+
+def sweep_directory(path: str) -> bool:
+    """Remove a directory of `make_directory` that never got its lock, as its maker has died; tell whether it went."""
+    try:
+        for name in os.listdir(path):
+            if not name.startswith("lock."):
+                return False
+            os.unlink(f"{path}/{name}")
+        os.rmdir(path)
+    except OSError:
+        return False
+    return True
+
+
 def is_held(target: str | int) -> bool:
     """Whether any *other* open file description holds a lock on ``target``, of either kind.
 
@@ -70,7 +98,7 @@ def is_held(target: str | int) -> bool:
         return _probe(target)
     try:
         fd = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     try:
         return _probe(fd)
@@ -100,7 +128,8 @@ def _born_held(path: str, kind: int) -> int | None:
         os.close(fd)
         raise
     finally:
-        os.unlink(beside)
+        with suppress(FileNotFoundError):  # a sweeper was quicker
+            os.unlink(beside)
     return fd
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-import time
+from collections.abc import Callable
 
 from ..errors import TinydockerError
 from . import container_dir, locks, names, records, trash
 from .container_dir import ContainerDir
 from .paths import Paths
-
-_YOUNG_S = 60
 
 
 def reconcile(paths: Paths, *, dry_run: bool = False) -> list[str]:
@@ -22,47 +20,74 @@ def reconcile(paths: Paths, *, dry_run: bool = False) -> list[str]:
     found: list[str] = []
     for container_id in container_dir.ids(paths.containers):
         directory = ContainerDir(paths.containers, container_id)
-        if not directory.is_claimed() and _is_left_over(directory):
+        fate = None if directory.is_claimed() else _fate(directory)
+        if fate:
             found.append(f"container {container_id} of a program that has ended")
             if not dry_run:
-                _remove_left_over(paths, directory)
+                fate(paths, directory)
     for name in container_dir.hidden(paths.containers):
-        directory = ContainerDir(paths.containers, name)
-        if not directory.is_claimed() and _is_abandoned(directory):
+        if _swept(paths, f"{paths.containers}/{name}", dry_run=dry_run):
             found.append(f"container {name[1:]}, whose making was cut short")
-            if not dry_run:
-                trash.discard(directory.path, paths.trash)
-    for name in os.listdir(paths.workspaces):
-        found += _sweep_layer(paths, f"{paths.workspaces}/{name}", dry_run=dry_run)
+    found += [f"workspace {name} of a program that has ended" for name in sweep_workspaces(paths, dry_run=dry_run)]
     for name in os.listdir(paths.names):
-        link = f"{paths.names}/{name}"
         target = names.holder(paths.names, name)
-        if target and not os.path.isdir(f"{paths.containers}/{target}"):
+        if target and container_dir.is_id(target) and not os.path.isdir(f"{paths.containers}/{target}"):
             found.append(f"name {name} of a container that is gone")
             if not dry_run:
-                names.release(link, target)
+                names.release(f"{paths.names}/{name}", target)
     if not dry_run:
         trash.sweep(paths.trash)
     return found
 
 
-def _is_left_over(directory: ContainerDir) -> bool:
-    """Tell whether a container that nobody answers for was to go with its program."""
+def sweep_workspaces(paths: Paths, *, dry_run: bool = False) -> list[str]:
+    """Remove the layers of workspaces that nobody holds; return their names."""
+    found = []
+    for name in os.listdir(paths.workspaces):
+        if container_dir.is_id(name) and _swept(paths, f"{paths.workspaces}/{name}", dry_run=dry_run):
+            found.append(name)
+    return found
+
+
+def _fate(directory: ContainerDir) -> Callable[[Paths, ContainerDir], None] | None:
+    """Return what is to be done to a container that nobody answers for: it was to end or to go with its program."""
     try:
         record = directory.record()
     except TinydockerError:  # a damaged record was set aside; what it described is not ours to guess
-        return False
-    if not record["auto_remove"]:
-        return False
-    return directory.state()["status"] != "running" or not record["detach"]
+        return None
+    state = directory.state()
+    if state["status"] == "running":
+        if not state.get("attached", not record["detach"]):
+            return None
+        return _remove_left_over if record["auto_remove"] else _end_left_over
+    return _remove_left_over if record["auto_remove"] else None
 
 
-def _is_abandoned(directory: ContainerDir) -> bool:
-    """Tell whether the making of a container was cut short; one whose lock is still to be made is young."""
+def _swept(paths: Paths, path: str, *, dry_run: bool) -> bool:
+    """Throw a directory away whose lock is free: whoever held it has died."""
     try:
-        return os.path.exists(directory.lock) or time.time() - os.stat(directory.path).st_ctime > _YOUNG_S
-    except FileNotFoundError:
+        if not os.path.exists(f"{path}/lock"):
+            return not dry_run and locks.sweep_directory(path)
+        lock = locks.hold(f"{path}/lock")
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
         return False
+    try:
+        if not dry_run:
+            trash.discard(path, paths.trash)
+    finally:
+        os.close(lock)
+    return True
+
+
+def _end_left_over(_paths: Paths, directory: ContainerDir) -> None:
+    try:
+        lock = locks.hold(directory.lock)
+    except (BlockingIOError, FileNotFoundError):
+        return
+    try:
+        kill_recorded(directory.state())
+    finally:
+        os.close(lock)
 
 
 def _remove_left_over(paths: Paths, directory: ContainerDir) -> None:
@@ -90,7 +115,7 @@ def kill_recorded(state: dict[str, object]) -> None:
         return
     try:
         pidfd = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return
     try:
         if records.process_start_time(pid) == start_time:
@@ -99,20 +124,6 @@ def kill_recorded(state: dict[str, object]) -> None:
         pass
     finally:
         os.close(pidfd)
-
-
-def _sweep_layer(paths: Paths, path: str, *, dry_run: bool) -> list[str]:
-    """Remove a workspace's layer that nobody holds."""
-    try:
-        lock = locks.hold(f"{path}/lock")
-    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
-        return []
-    try:
-        if not dry_run:
-            trash.discard(path, paths.trash)
-    finally:
-        os.close(lock)
-    return [f"workspace {os.path.basename(path)} of a program that has ended"]
 
 
 def images_in_use(paths: Paths) -> set[str]:

@@ -35,13 +35,20 @@ def discard(path: str, trash: str) -> str | None:
 
 
 def sweep(trash: str) -> None:
-    """Remove everything in the directory ``trash``; others may do the same at once."""
+    """Remove everything in the directory ``trash``; others may do the same at once.
+
+    What something is mounted in stays for the next sweep.
+    """
     try:
         names = os.listdir(trash)
     except FileNotFoundError:
         return
     for name in names:
-        remove_tree(os.path.join(trash, name))
+        try:
+            remove_tree(os.path.join(trash, name))
+        except KernelError as err:
+            if err.errno != errno.EBUSY:
+                raise
 
 
 def remove_tree(path: str | bytes) -> None:
