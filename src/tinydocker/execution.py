@@ -101,6 +101,7 @@ def execute(
             "config": json.dumps(with_console_size({"process": process}, size)),
             "terminal": tty,
             "attached": not detach,
+            "remove": "never" if detach else "at_close",
         }
         channel: Channel = engine._order(order, {"container": container, **streams.theirs})
         try:

@@ -118,6 +118,7 @@ class ContainerProcess:
         try:
             stdout, stderr = self.communicate(input, timeout)
         except ContainerTimeout as err:
+            self._channel.kill()
             self.close()
             self._drain()
             err.stdout, err.stderr = self._outputs()

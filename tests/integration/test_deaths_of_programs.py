@@ -57,7 +57,7 @@ def left(root):
         found += [f"{name}/{entry}" for entry in os.listdir(f"{root}/{name}") if entry != ".lock"]
     return found
 
-def at_every_step(act, steps=40):
+def at_every_step(act, steps=25):
     engine = td.Engine()
     engine.open()
     count = attempt(act, 0)
@@ -68,10 +68,6 @@ def at_every_step(act, steps=40):
         td.Engine().open()
         problems += [f"{step}: {thing}" for thing in left(engine.paths.root)]
         if problems:
-            for c in os.listdir(engine.paths.containers):
-                print(os.listdir(engine.paths.containers+"/"+c), open(engine.paths.containers+"/"+c+"/record.json").read()[-900:], file=sys.stderr)
-                try: print(open(engine.paths.containers+"/"+c+"/state.json").read(), file=sys.stderr)
-                except OSError as e: print(e,file=sys.stderr)
             break
     say(len(problems), *problems)
 """
@@ -82,8 +78,8 @@ ACTIONS = {
         container.close()
     """,
     "start detached and remove": """
-        container = engine.container(image, ["true"], name="web", detach=True).start()
-        engine.get(container.id).remove(force=True)
+        container = engine.container(image, ["true"], name="web", detach=True, auto_remove=True).start()
+        container.remove(force=True)
     """,
     "run": """
         engine.run(image, ["true"])

@@ -108,7 +108,6 @@ def test_a_time_out_spares_the_other_execs_and_carries_the_output(box):
         other.kill()
 
 
-@pytest.mark.xfail(reason="a command that has ended is forgotten with its mark: launch.task.Task.release", strict=True)
 def test_a_time_out_after_the_command_has_ended_takes_what_holds_its_output(box):
     with pytest.raises(td.ContainerTimeout):
         box.exec(["sh", "-c", "(setsid sleep 1007 &)"], timeout=0.5)

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from ..linux import capabilities, files, mounts, process
-from . import identity, protocol, reaper, rootfs, terminal
+from . import identity, kill, protocol, reaper, rootfs, terminal
 from .start import Start
 
 _IFF_UP = 0x1
@@ -138,6 +138,7 @@ def join(start: Start) -> None:
         | process.CLONE_NEWCGROUP,
     )
     process.unshare(process.CLONE_NEWCGROUP)
+    start.mark = kill.mark_of(os.getpid())
     start.root_fd = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
@@ -226,7 +227,7 @@ def execute(start: Start) -> None:
         _leave_reaper(start.fds["verdict"])
     for number in _RESTORED_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
-    protocol.send(start.report, {"ready": True})
+    protocol.send(start.report, {"ready": True, "mark": start.mark})
     found: OSError | None = None
     for candidate in candidates:
         try:

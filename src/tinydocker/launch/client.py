@@ -97,6 +97,12 @@ class Channel:
         except OSError:
             return -1
 
+    def kill(self) -> None:
+        """Kill what was ordered with all that it has started, even what outlives it."""
+        if self._program == os.getpid():
+            with suppress(OSError):
+                protocol.send(self._sock, {"kill": True})
+
     def close_keeping(self) -> None:
         """Let go of a mount whose layers the program keeps, or removes itself, and wait until it is gone."""
         if self._program == os.getpid():
@@ -182,6 +188,7 @@ class Client:
             os.waitpid(self.pid, 0)
         except ChildProcessError:
             pass  # the program waits for all children itself
+        _reap()
 
     def died(self, control: Any) -> SupervisorDied:
         """Return the error for the supervisor at ``control``, which is gone; the next order starts another."""
@@ -191,7 +198,8 @@ class Client:
                 self._control = None
                 words = _hear_out(control).get("crashed", "")
                 control.close()
-                _unreaped.append(self.pid)
+                with suppress(ChildProcessError):  # the program waits for all children itself
+                    os.waitpid(self.pid, 0)
         reason = "the supervisor has ended, and with it the containers that were attached to it"
         return SupervisorDied(f"{reason}:\n{words}" if words else reason)
 

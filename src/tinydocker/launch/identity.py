@@ -8,6 +8,7 @@ Source: passwd(5), group(5), credentials(7); the order is that of runc's init.
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import stat
@@ -116,7 +117,7 @@ def _within(value: int, most: int) -> int:
 def assume(identity: Identity, config: dict[str, Any]) -> None:
     """Take on ``identity`` and the capabilities of the OCI process ``config``, and give up all others."""
     wanted = config.get("capabilities", {})
-    effective, permitted = (capabilities.mask_of(wanted.get(kind, ())) for kind in ("effective", "permitted"))
+    effective, permitted = (_granted(wanted.get(kind, ())) for kind in ("effective", "permitted"))
     os.setgroups(identity.groups)
     os.setresgid(identity.gid, identity.gid, identity.gid)
     os.setresuid(identity.uid, identity.uid, identity.uid)
@@ -125,3 +126,12 @@ def assume(identity: Identity, config: dict[str, Any]) -> None:
         capabilities.set_thread(effective, permitted, 0)
     if config.get("noNewPrivileges", True):
         process.prctl(process.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _granted(names: list[str]) -> int:
+    """Return the set of ``names``; all of them means all that root has on this host."""
+    mask, held = capabilities.mask_of(names), capabilities.held()
+    lacking = [name for name in names if not capabilities.mask_of([name]) & held]
+    if lacking and len(names) < len(capabilities.NAMES):
+        raise PermissionError(errno.EPERM, f"root lacks {', '.join(lacking)} on this host")
+    return mask & held

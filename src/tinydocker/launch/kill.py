@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import signal
 
+_EMPTY_ROUNDS = 3
 _MOST_ROUNDS = 1000  # a process that the kernel cannot end now ends when it can
 
 
@@ -24,9 +25,16 @@ def mark_of(pid: int) -> int:
 
 
 def kill_marked(mark: int) -> None:
-    """Kill every process that bears ``mark``, those included that are born meanwhile."""
+    """Kill every process that bears ``mark``, those included that are born meanwhile.
+
+    A look at all processes is not one moment: a process may end by itself just after it was
+    passed by and leave a child that had not been born when the look began. So it is over only
+    after several looks that found nothing.
+    """
+    empty = 0
     for _ in range(_MOST_ROUNDS):
-        if not _kill_round(mark):
+        empty = 0 if _kill_round(mark) else empty + 1
+        if empty == _EMPTY_ROUNDS:
             return
 
 

@@ -17,7 +17,8 @@ order (``op``)    descriptors, beside the channel                             an
 On the channel of a container that has ended the program may say ``keep``, to start it again: the
 answer is ``kept`` with its lock, and closing the channel then removes nothing.
 
-Closing the channel of an attached container or command kills it; closing that of a mount
+On a channel the program may ask to ``keep`` what would go with it, or to ``kill`` a command with
+all that it has started. Closing the channel of an attached container or command kills it; closing that of a mount
 unmounts it. A message is one datagram of JSON; what does not fit in one travels in a memfd.
 
 Source: unix(7), recvmsg(2), SCM_RIGHTS.

@@ -137,6 +137,8 @@ def open_target(root_fd: int, path: str, *, directory: bool) -> int:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=parent))
+    except FileExistsError:
+        raise RuntimeError(f"{name} is a link in the image to something that does not exist") from None
     finally:
         os.close(parent)
     return files.open_in_root(root_fd, path, os.O_PATH)

@@ -23,4 +23,5 @@ class Start:
         self.stage_fd = -1
         self.null_fd = -1
         self.who = Identity(0, 0, [], "/")
+        self.mark = 0  # tells an executed command and its descendants from the container's other processes
         self.at = ""  # what the step in hand is tried on

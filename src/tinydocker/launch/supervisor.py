@@ -215,7 +215,7 @@ def main() -> None:
     # What is made on first use is made before the first clone, once for all children.
     json.loads(json.dumps({}))
     KernelError("", (), errno.ENOENT)
-    capabilities.last()
+    capabilities.last(), capabilities.held()
     gc.disable()
     gc.freeze()
     control = _socket.socket(fileno=_CONTROL_FD)

@@ -112,6 +112,7 @@ class Task:
             self._take_terminal(fds[0])
         elif "ready" in message:
             self._ready = True
+            self._mark = message["mark"]
         else:
             self._failure = message["failed"]
 
@@ -186,17 +187,21 @@ class Task:
         os.close(fd)
 
     def on_channel(self, fd: int) -> None:
-        """Give an ended container's lock back where the program asks to keep it, else end what it has let go of.
+        """Do what the program asks of a task, or end what it has let go of.
 
-        Our end stays open until all is done: the program may be waiting for that.
+        It may ask to ``kill`` a command with all that it has started, or to ``keep`` an ended
+        container, whose lock it then gets back. Our end stays open until all is done: the program
+        may be waiting for that.
         """
-        if self.ended and protocol.is_pending(self._channel):
-            protocol.receive(self._channel)
+        message = protocol.receive(self._channel)[0] if protocol.is_pending(self._channel) else None
+        if message is not None and "kill" in message:
+            self.kill()
+        elif message is not None and self.ended:
             self.order["remove"] = "never"
             self._answer({"kept": True}, [self._fds["lock"]])
-            return
-        self._loop.forget(fd)
-        self.release()
+        else:
+            self._loop.forget(fd)
+            self.release()
 
     def release(self) -> None:
         """End what was attached, and remove what was to last as long as the program held it."""
@@ -212,6 +217,8 @@ class Task:
         """Kill the process and all that it started: of a container's init, the kernel does it."""
         if self._mark:
             kill.kill_marked(self._mark)
+        if self.ended:
+            return
         try:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         except ProcessLookupError:

@@ -41,6 +41,16 @@ def last() -> int:
         return int(file.read())
 
 
+@functools.cache
+def held() -> int:
+    """Return the set that this process was permitted when it was first asked."""
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"CapPrm:"):
+                return int(line.split()[1], 16)
+    return 0
+
+
 def drop_bounding(keep: int) -> None:
     """Take every capability that is not in ``keep`` out of the bounding set, for good."""
     for number in range(last() + 1):
