@@ -27,8 +27,8 @@ from .tarstream import TarStream
 NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 
-_FIELDS = struct.Struct("100s 24s 11sx 11sx 8s")  # name, mode and owners, size, time, checksum
-_KIND, _PREFIX = 156, 345
+# Name, mode and owners, size, time, checksum, kind, the prefix's first byte.
+_FIELDS = struct.Struct("100s 24s 11sx 11sx 8s B 188x B 166x")
 _REGULAR, _EXTENDED = (0x30, 0), 0x78
 _CHECKSUM_AS_SPACES = 8 * 0x20
 _REMEMBERED = 4096
@@ -62,11 +62,12 @@ class PlainFiles:
         directories, accesses, sums = self._directories, self._accesses, self._sums
         while at + BLOCK <= end:
             header, mtime_ns = at, None
-            if view[at + _KIND] == _EXTENDED:
-                header, mtime_ns = self._dated(view, at)
-            if view[header + _KIND] not in _REGULAR or view[header + _PREFIX]:
+            name, owners, size_field, time, checksum, kind, prefix = unpack(view, at)
+            if kind == _EXTENDED:
+                header, mtime_ns = self._dated(view, at, size_field, checksum)
+                name, owners, size_field, time, checksum, kind, prefix = unpack(view, header)
+            if kind not in _REGULAR or prefix:
                 break
-            name, owners, size_field, time, checksum = unpack(view, header)
             body = header + BLOCK
             try:
                 size, seconds = int(size_field, 8), int(time, 8)
@@ -92,12 +93,11 @@ class PlainFiles:
         tar.advance(at)
         self.names, self.size = names, total
 
-    def _dated(self, view: memoryview, at: int) -> tuple[int, int | None]:
+    def _dated(self, view: memoryview, at: int, size_field: bytes, checksum: bytes) -> tuple[int, int | None]:
         """Return where the header behind an extended one begins, and the time that is all this says.
 
-        It is the extended header itself again if that says more, or if it has to be learnt.
+        It is the extended header itself again if that says more.
         """
-        _, _, size_field, _, checksum = _FIELDS.unpack_from(view, at)
         body = at + BLOCK
         after = body + BLOCK
         try:

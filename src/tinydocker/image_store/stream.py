@@ -106,13 +106,15 @@ class ArchiveStream(Iterator[_Piece]):
                     raise InterruptedError("the unpacking was stopped")
                 piece = next(pieces, None)
                 if piece is None:
-                    return
+                    break
                 self._unhashed.append(piece)
                 self._to_walker.put(piece)
         except BaseException as err:  # noqa: BLE001 - handed to the reader, who raises it
             self._failure = err
         finally:
             self._to_walker.put(None)
+        while self._failure is None and self._hash_one():
+            pass
 
     def _taken(self, source: queue.SimpleQueue[_T]) -> _T:
         """Take from a queue that the other thread fills, and hash while there is nothing in it."""

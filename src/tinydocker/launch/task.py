@@ -125,13 +125,11 @@ class Task:
 
     def _announce(self) -> None:
         started = time.time()
-        if not self.is_container:
-            self._mark = kill.mark_of(self.pid)
-        elif self.order["announced"]:
+        if self.is_container and self.order["announced"]:
             if not self._record_running(started):
                 self.kill()
                 return
-        else:  # its program asks nothing before the end, and most have ended by then
+        elif self.is_container:  # its program asks nothing before the end, and most have ended by then
             self._loop.later(partial(self._record_running, started), _RECORD_AFTER_S)
         self._started = True
         fds = [self.pidfd]
