@@ -97,5 +97,8 @@ def judge(report: Report) -> None:
         ours = report.find(NAME, "tinydocker", f"{files:,} files")
         figure = f"{ours.median:.3f} ms" if ours else None
         report.judge(
-            NAME, f"fork of a prepared workspace with {files:,} files: 0.2 ms", figure, bool(ours and ours.median <= 0.2)
+            NAME,
+            f"fork of a prepared workspace with {files:,} files: 0.2 ms",
+            figure,
+            bool(ours and ours.median <= 0.2),
         )

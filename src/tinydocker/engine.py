@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .errors import ContainerNotFound, InvalidSpec, NotSupported
+from .errors import ContainerNotFound, InUse, InvalidSpec, NotSupported, StateCorrupt
 from .launch.client import Channel, Client
 from .store import container_dir, names, reconcile
 from .store.container_dir import ContainerDir
@@ -100,12 +100,10 @@ class Engine:
         ``label`` is ``key`` or ``key=value``; ``name`` a part of the name; ``status`` one of
         created, running, exited, and implies ``all``.
         """
-        from .container import Container
-
         if status not in (None, "created", "running", "exited"):
             raise InvalidSpec("status", status, "one of created, running, exited")
         found = []
-        for container in (Container._stored(self, d) for d in self._directories()):
+        for container in map(self._readable, self._directories()):
             if container is None:
                 continue
             now = container.status
@@ -119,20 +117,48 @@ class Engine:
         return sorted(found, key=lambda c: c.created or 0, reverse=True)
 
     def get(self, name: str) -> Container:
-        """Return the container of that name, id or beginning of an id; ContainerNotFound where there is none."""
+        """Return the container of that name, id or beginning of an id.
+
+        Raises ContainerNotFound where there is none and StateCorrupt where its record is damaged.
+        """
         from .container import Container
 
+        directory = self._directory(name)
+        try:
+            container = Container._stored(self, directory)
+        except StateCorrupt as err:
+            raise StateCorrupt(f"{err} (tinydocker rm -f {directory.id} removes the container)") from err
+        if container is None:
+            raise _no_container(name)
+        return container
+
+    def remove(self, name: str, force: bool = False) -> None:
+        """Remove the container of that name, id or beginning of an id; see :meth:`Container.remove`.
+
+        With ``force`` one whose record is damaged can be removed as well.
+        """
+        try:
+            self.get(name).remove(force=force)
+        except StateCorrupt:
+            directory = self._directory(name)
+            if not force:
+                raise
+            if not reconcile.discard(self.paths, directory):
+                raise InUse(
+                    f"the container {directory.id} belongs to another program, which has not let it go"
+                ) from None
+
+    def _directory(self, name: str) -> ContainerDir:
         self.open()
         wanted = names.holder(self.paths.names, name) if "/" not in name else None
         if wanted is None:
             ids = [i for i in container_dir.ids(self.paths.containers) if name and i.startswith(name)]
             if len(ids) > 1:
                 raise InvalidSpec("name", name, f"a name or the beginning of one id, not of {len(ids)}")
-            wanted = ids[0] if ids else None
-        container = Container._stored(self, ContainerDir(self.paths.containers, wanted)) if wanted else None
-        if container is None:
-            raise ContainerNotFound(f"there is no container {name!r} (tinydocker ps -a lists them)")
-        return container
+            if not ids:
+                raise _no_container(name)
+            wanted = ids[0]
+        return ContainerDir(self.paths.containers, wanted)
 
     def images(self) -> list[Image]:
         """Return the images in the store, newest first."""
@@ -191,12 +217,25 @@ class Engine:
         """
         self._client.close()
 
+    def _readable(self, directory: ContainerDir) -> Container | None:
+        """Return a container, unless it is gone or its record is damaged: one bad record hides no other."""
+        from .container import Container
+
+        try:
+            return Container._stored(self, directory)
+        except StateCorrupt:
+            return None
+
     def _order(self, message: Mapping[str, Any], fds: Mapping[str, int]) -> Channel:
         return self._client.order(message, fds)
 
     def _directories(self) -> Sequence[ContainerDir]:
         self.open()
         return [ContainerDir(self.paths.containers, i) for i in container_dir.ids(self.paths.containers)]
+
+
+def _no_container(name: str) -> ContainerNotFound:
+    return ContainerNotFound(f"there is no container {name!r} (tinydocker ps -a lists them)")
 
 
 def _has_label(labels: Mapping[str, str], wanted: str) -> bool:

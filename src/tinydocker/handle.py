@@ -9,7 +9,15 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from . import engine as engines
 from . import starting
-from .errors import ContainerNotRunning, InvalidSpec, SupervisorDied, TinydockerError
+from .errors import (
+    ContainerNotFound,
+    ContainerNotRunning,
+    InvalidSpec,
+    NotSupported,
+    StateCorrupt,
+    SupervisorDied,
+    TinydockerError,
+)
 from .image import Image, as_image
 from .spec.container import ContainerSpec
 from .spec.fluent import Fluent
@@ -39,14 +47,21 @@ class Handle(Fluent):
 
     @classmethod
     def _stored(cls: type[H], engine: Engine, directory: ContainerDir) -> H | None:
-        """Return a handle of a recorded container, which another program may own; None when it is gone."""
+        """Return a handle of a recorded container, which another program may own; None when it is gone.
+
+        Raises StateCorrupt for a record that cannot be read, or whose parts are not what they should be.
+        """
         try:
             record = directory.record()
             handle = cls.__new__(cls)
             handle._image = Image._of_record(engine, record["image"])
             handle._spec = ContainerSpec.from_dict(record["spec"])
-        except TinydockerError:
-            return None
+        except ContainerNotFound:
+            if not os.path.isdir(directory.path):
+                return None
+            raise StateCorrupt(f"the container {directory.id} has no record") from None
+        except (InvalidSpec, NotSupported, KeyError, TypeError, ValueError) as err:
+            raise StateCorrupt(f"the record of container {directory.id} is damaged: {err}") from err
         handle._engine = engine
         handle._reset()
         handle._made = starting.Made(directory, record["name"], -1, record)

@@ -27,7 +27,9 @@ def kill_supervisor(engine: td.Engine) -> None:
 
 def test_r4_attached_containers_die_with_the_supervisor_and_are_never_running(engine, busybox_dir: Path, roots) -> None:
     plain = engine.container(busybox_dir, FOREVER, name="plain").start()
-    reaper = engine.container(busybox_dir, ["sh", "-c", "setsid sleep 1000 & exec sleep 1000"], init=True, name="reaper").start()
+    reaper = engine.container(
+        busybox_dir, ["sh", "-c", "setsid sleep 1000 & exec sleep 1000"], init=True, name="reaper"
+    ).start()
     user = engine.container(busybox_dir, FOREVER, user="1000:1000", name="user").start()
     command = plain.popen(["sleep", "1000"])
     members = [Awaited(process.host_pid) for container in (plain, reaper, user) for process in container.top()]
@@ -61,6 +63,7 @@ def test_the_error_names_what_happened_and_the_next_call_has_a_new_supervisor(en
         engine.run(busybox_dir, ["true"])
     assert engine.run(busybox_dir, ["echo", "hi"]).stdout == "hi\n"
     assert engine._client.pid != first
+    td.Engine().open()
 
 
 def test_an_old_handles_complaint_does_not_end_the_new_supervisor(engine, busybox_dir: Path) -> None:
@@ -124,11 +127,15 @@ def test_a_detached_container_runs_on_and_others_may_look_after_it(engine, busyb
     assert detached.status == "removed"
 
 
-def test_a_workspace_whose_supervisor_was_killed_can_be_closed_and_leaves_nothing(engine, busybox_dir: Path, roots) -> None:
+def test_a_workspace_whose_supervisor_was_killed_can_be_closed_and_leaves_nothing(
+    engine, busybox_dir: Path, roots
+) -> None:
     with engine.workspace(busybox_dir) as space, engine.workspace(busybox_dir, size="1m") as memory:
         (space.path / "file").write_text("x")
         (memory.path / "file").write_text("x")
         kill_supervisor(engine)
+        with pytest.raises(td.SupervisorDied):
+            space.fork()
     for name in ("workspaces", "trash"):
         assert os.listdir(roots.root / name) == []
     with engine.workspace(busybox_dir) as space:
@@ -137,15 +144,18 @@ def test_a_workspace_whose_supervisor_was_killed_can_be_closed_and_leaves_nothin
 
 @pytest.mark.needs("root", "overlay", tool="setpriv")
 @pytest.mark.parametrize("auto_remove", [True, False])
-def test_an_attached_container_that_clings_to_life_is_ended_by_the_next_engine(engine, roots, auto_remove: bool) -> None:
+@pytest.mark.parametrize("by", ["its own handle", "the next engine"])
+def test_an_attached_container_that_clings_to_life_is_ended(engine, auto_remove: bool, by: str) -> None:
     clinging = ["setpriv", "--pdeathsig", "clear", "sh", "-c", "echo up; exec sleep 1000"]
-    container = engine.container("host", clinging, name="leech", auto_remove=auto_remove).start()
+    container = engine.container("host", clinging, name="leech", auto_remove=auto_remove, stop_timeout=0).start()
     assert next(container.logs(follow=True)) == "up\n"
     with Awaited(container.pid) as init:
         kill_supervisor(engine)
-        container.close()
+        if by == "its own handle":
+            container.close()
         td.Engine().open()
         init.wait()
+    container.close()
     assert container.status == ("removed" if auto_remove else "exited")
     if not auto_remove:
         td.Engine().get("leech").remove()
@@ -214,7 +224,9 @@ def test_program_and_supervisor_killed_at_once_leave_nothing_to_the_next(busybox
     assert set(os.listdir(roots.root / "names")) <= {".lock"}
 
 
-@pytest.mark.parametrize("options", [{}, {"init": True}, {"tty": True}, {"detach": True}], ids=lambda o: "".join(o) or "plain")
+@pytest.mark.parametrize(
+    "options", [{}, {"init": True}, {"tty": True}, {"detach": True}], ids=lambda o: "".join(o) or "plain"
+)
 def test_r4_the_kill_of_an_init_is_an_end_like_others(engine, busybox_dir: Path, options) -> None:
     script = "setsid sleep 1000 & echo up; exec sleep 1000"
     container = engine.container(busybox_dir, ["sh", "-c", script], auto_remove=False, name="web", **options).start()
@@ -234,7 +246,12 @@ def test_r4_the_kill_of_an_init_is_an_end_like_others(engine, busybox_dir: Path,
 
 
 def test_what_is_stopped_is_removed_by_force_and_by_closing(engine, busybox_dir: Path) -> None:
-    for end in (lambda c: c.remove(force=True), lambda c: c.close(), lambda c: engine.get(c.id).remove(force=True), lambda c: c.stop(0)):
+    for end in (
+        lambda c: c.remove(force=True),
+        lambda c: c.close(),
+        lambda c: engine.get(c.id).remove(force=True),
+        lambda c: c.stop(0),
+    ):
         container = engine.container(busybox_dir, FOREVER).start()
         command = container.popen(["sleep", "1000"])
         members = [Awaited(process.host_pid) for process in container.top()]
@@ -251,7 +268,9 @@ def test_what_is_stopped_is_removed_by_force_and_by_closing(engine, busybox_dir:
 
 def test_a_container_whose_directory_somebody_took_away_harms_no_other(engine, busybox_dir: Path, roots) -> None:
     with engine.container(busybox_dir, FOREVER) as other:
-        lost = engine.container(busybox_dir, ["sh", "-c", "trap exit TERM; sleep 1000 & wait"], name="lost", auto_remove=False).start()
+        lost = engine.container(
+            busybox_dir, ["sh", "-c", "trap exit TERM; sleep 1000 & wait"], name="lost", auto_remove=False
+        ).start()
         kept = engine.container(busybox_dir, FOREVER, name="kept", detach=True).start()
         for container in (lost, kept):
             shutil.rmtree(roots.root / "containers" / container.id)
@@ -272,13 +291,28 @@ def engine_init(container: td.Container) -> int:
     return container._started.pid
 
 
-def test_a_start_that_cannot_be_recorded_fails_and_ends_nobody_else(engine, busybox_dir: Path, roots) -> None:
-    with engine.container(busybox_dir, FOREVER) as other:
-        created = engine.container(busybox_dir, FOREVER, auto_remove=False).create()
-        (roots.root / "containers" / created.id / "state.json").mkdir()
-        (roots.root / "containers" / created.id / "state.json/x").touch()
-        with pytest.raises(td.TinydockerError):
-            created.start()
-        assert other.exec(["echo", "hi"]).stdout == "hi\n"
-        if created.status not in ("removed", "defined"):
-            created.remove(force=True)
+def test_a_start_that_cannot_be_recorded_fails_and_ends_nobody_else(busybox_dir: Path, roots) -> None:
+    code = """
+        import resource
+        engine = td.Engine(); engine.open()
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, limit[1]))
+        engine.prepare()  # its supervisor cannot write a byte
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        pid = engine._client.pid
+        for options in ({}, {"auto_remove": False}, {"detach": True}):
+            try:
+                td.Container(image, ["sleep", "1000"], engine=engine, **options).start()
+            except td.StartFailed as err:
+                say(err.errno, err)
+        done = engine.run(image, ["echo", "hi"])
+        say(done.returncode, done.stdout.strip(), engine._client.pid == pid)
+        engine.close()
+    """
+    with Program(code, busybox_dir) as program:
+        for _ in range(3):
+            assert "state.json: File too large" in program.line()
+        assert program.line() == "0 hi True"
+        assert program.wait() == 0
+    for name in ("containers", "trash"):
+        assert os.listdir(roots.root / name) == []

@@ -244,6 +244,7 @@ def test_an_archive_cut_or_changed_anywhere_is_damaged(tmp_path: Path, name: str
         (tree / "d" / f"file{n}").write_bytes(os.urandom(700) + b"text " * 300)
     archive = packed(tree, tmp_path / "a.tar", "--blocking-factor=1")
     data = archive.read_bytes()
+    content = hashlib.sha256(data).hexdigest()
     if name != "plain":
         data = subprocess.run([*COMPRESSORS[name], "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
     broken = tmp_path / "broken"
@@ -262,8 +263,12 @@ def test_an_archive_cut_or_changed_anywhere_is_damaged(tmp_path: Path, name: str
         target = tmp_path / f"flip{place}"
         if name == "plain" and place >= 148:
             continue
-        with pytest.raises((ArchiveDamaged, NotSupported)):
-            taken(broken, target)
+        try:
+            unpacked = taken(broken, target)
+        except (ArchiveDamaged, NotSupported):
+            continue
+        # A match in text that repeats itself can be a match with another place, which says the same.
+        assert name != "plain" and unpacked.diff_id == f"sha256:{content}"
 
 
 @pytest.mark.parametrize(

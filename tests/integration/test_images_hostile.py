@@ -229,7 +229,8 @@ PLAIN = [
     *(m(f"d/{kind}", mode=mode, uid=uid) for kind, mode, uid in (("s", 0o4755, 0), ("t", 0o600, 7), ("a", 0o2711, 7))),
     m("d/c", SYM, "a"), m("d/a", SYM, "b"), m("d/b", DIR), m("d/b", FIFO), m("d/c", LNK, "d/a"), m("l", SYM, "d/e"),
     m("d", SYM, "e"), m("d/."), m("d/.."), m("d/"), m("d/" + "n" * 97), m("d/" + "n" * 150), m("d/x", mtime=-1),
-    m("d/y", mtime=1.5), m("d/z", pax_headers={"SCHILY.xattr.user.a": "b"}), m("d/a", mtime=1 << 34), m("d/b", uid=1 << 24),
+    m("d/y", mtime=1.5), m("d/a", mtime=-0.25, pax_headers={"atime": "1.5"}), m("d/v", pax_headers={"ctime": "7"}),
+    m("d/w", pax_headers={"mtime": ""}), m("d/z", pax_headers={"SCHILY.xattr.user.a": "b"}), m("d/a", mtime=1 << 34), m("d/b", uid=1 << 24),
 ]  # fmt: skip
 FRAME = [m("d", DIR), m("d/e", DIR), m("l", SYM, "d"), m("d/first"), m("d/second")]
 
@@ -291,3 +292,11 @@ def test_what_was_said_of_a_directory_is_not_done_to_what_a_link_in_its_place_le
     members = [m("v", DIR, mode=0o751), m("d", DIR, mode=0o4700), m("d", SYM, "v")]
     target, error = attempt(tmp_path, packed(members))
     assert error is None and stat.S_IMODE(os.stat(target / "v").st_mode) == 0o751
+
+
+def test_a_long_name_in_two_fields_is_not_mistaken_for_its_second_half(tmp_path: Path) -> None:
+    half, rest = "p" * 80, "d/" + "n" * 90
+    members = [m("d", DIR), m("d/first"), m("d/second"), m(f"{half}/{rest}"), m("d/third")]
+    target, error = attempt(tmp_path, packed(members, tarfile.USTAR_FORMAT))
+    assert error is None and (target / half / rest).read_bytes() == b"evil"
+    assert sorted(os.listdir(target / "d")) == ["first", "second", "third"]

@@ -70,7 +70,9 @@ def test_plain_numbers_are_taken_with_the_home_that_the_file_knows(find):
     assert seen(find()) == (0, 0, [], "/root")
 
 
-@pytest.mark.parametrize("username", ["nobody", "App", "app ", " app", "1000abc", "0x0", "-1", "+0", "4294967295", "99999999999"])
+@pytest.mark.parametrize(
+    "username", ["nobody", "App", "app ", " app", "1000abc", "0x0", "-1", "+0", "4294967295", "99999999999"]
+)
 def test_who_is_not_in_the_file_is_an_error_that_names_him_and_never_root(find, username):
     with pytest.raises(UnknownUser, match=r"passwd") as caught:
         find(username)
@@ -83,7 +85,17 @@ def test_a_group_that_is_not_in_the_file_is_an_error_that_names_it(find, group):
         find(f"app:{group}")
 
 
-@pytest.mark.parametrize("row", ["evil:x:-1:0::/:", "evil:x:4294967295:0::/:", "evil:x:99999999999:0::/:", "evil:x:0x0:0::/:", "evil:x::0::/:", "evil:x:0"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        "evil:x:-1:0::/:",
+        "evil:x:4294967295:0::/:",
+        "evil:x:99999999999:0::/:",
+        "evil:x:0x0:0::/:",
+        "evil:x::0::/:",
+        "evil:x:0",
+    ],
+)
 def test_a_row_without_a_possible_number_is_passed_over(find, rootfs, row):
     (rootfs / "etc/passwd").write_text(f"{row}\n{PASSWD}evil:x:1234:5::/later:/bin/sh\n")
     assert seen(find("evil"))[:2] == (1234, 5)

@@ -45,14 +45,25 @@ def test_whole_lines_are_written_at_once_with_time_stream_and_tag(log):
     writer = LogWriter(str(log), UNBOUNDED, 1)
     writer.write(b"stdout", b"one\ntwo\n\n")
     writer.write(b"stderr", b"three\n")
-    assert said(log) == [("stdout", "F", b"one"), ("stdout", "F", b"two"), ("stdout", "F", b""), ("stderr", "F", b"three")]
+    assert said(log) == [
+        ("stdout", "F", b"one"),
+        ("stdout", "F", b"two"),
+        ("stdout", "F", b""),
+        ("stderr", "F", b"three"),
+    ]
     assert os.stat(log).st_mode & 0o777 == 0o600
     writer.close()
 
 
 def test_a_line_that_comes_in_pieces_is_one_line_of_its_own_stream(log):
     writer = LogWriter(str(log), UNBOUNDED, 1)
-    for stream, piece in [(b"stdout", b"a"), (b"stderr", b"x"), (b"stdout", b"b"), (b"stderr", b"y\n"), (b"stdout", b"c\nd")]:
+    for stream, piece in [
+        (b"stdout", b"a"),
+        (b"stderr", b"x"),
+        (b"stdout", b"b"),
+        (b"stderr", b"y\n"),
+        (b"stdout", b"c\nd"),
+    ]:
         writer.write(stream, piece)
     assert said(log) == [("stderr", "F", b"xy"), ("stdout", "F", b"abc")]
     writer.close()

@@ -13,7 +13,9 @@ from tinydocker.oci.image_config import ImageConfig
 from tinydocker.spec.container import ContainerSpec
 
 
-def configuration(container_id: str = "0123456789ab", command: tuple[str, ...] = ("true",), **options: Any) -> dict[str, Any]:
+def configuration(
+    container_id: str = "0123456789ab", command: tuple[str, ...] = ("true",), **options: Any
+) -> dict[str, Any]:
     spec = ContainerSpec.from_options(command=command, **options)
     files = {f"/etc/{name}": f"/containers/{container_id}/{name}" for name in ("hosts", "hostname", "resolv.conf")}
     volumes = {volume.target: volume.source for volume in spec.volumes}
@@ -65,13 +67,24 @@ def test_the_order_of_mounts_is_kept(half):
 
 
 def test_containers_that_differ_in_what_is_their_own_share_a_template():
-    one = configuration("000000000001", ("a",), env={"A": "1"}, hostname="one", workdir="/x", user="1", volumes={"/srv": "/s"}, ulimits={"core": 0})
+    one = configuration(
+        "000000000001",
+        ("a",),
+        env={"A": "1"},
+        hostname="one",
+        workdir="/x",
+        user="1",
+        volumes={"/srv": "/s"},
+        ulimits={"core": 0},
+    )
     other = configuration("000000000002", ("b", "c"))
     assert template.split(one)[0] == template.split(other)[0]
     assert template.split(one)[1] != template.split(other)[1]
 
 
-@pytest.mark.parametrize("options", [{"sysctls": {"kernel.msgmax": "1"}}, {"network": "host"}, {"cap_drop": ["KILL"]}, {"shm_size": "1m"}])
+@pytest.mark.parametrize(
+    "options", [{"sysctls": {"kernel.msgmax": "1"}}, {"network": "host"}, {"cap_drop": ["KILL"]}, {"shm_size": "1m"}]
+)
 def test_containers_that_differ_in_what_is_prepared_do_not(options):
     assert template.split(configuration())[0] != template.split(configuration(**options))[0]
 

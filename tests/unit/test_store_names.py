@@ -50,7 +50,11 @@ def test_the_name_of_a_container_that_is_gone_is_taken_over(store):
     assert names.holder(store[0], "web") == OTHER
 
 
-@pytest.mark.parametrize("make", [lambda p: p.write_text("x"), lambda p: p.mkdir(), lambda p: os.mkfifo(p)], ids=["file", "directory", "fifo"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda p: p.write_text("x"), lambda p: p.mkdir(), os.mkfifo],
+    ids=["file", "directory", "fifo"],
+)
 def test_what_is_no_name_of_ours_holds_nothing_and_is_left_alone(store, make):
     path = Path(store[0], "web")
     make(path)

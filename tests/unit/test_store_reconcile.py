@@ -47,7 +47,12 @@ def make(paths: Paths, number: int = 1, **changes: Any) -> tuple[ContainerDir, i
 
 
 def put_state(directory: ContainerDir, pid: int, **changes: Any) -> None:
-    state = {"status": "running", "pid": pid, "start_time": records.process_start_time(pid), "boot_id": records.boot_id()}
+    state = {
+        "status": "running",
+        "pid": pid,
+        "start_time": records.process_start_time(pid),
+        "boot_id": records.boot_id(),
+    }
     records.write(f"{directory.path}/state.json", {**state, **changes}, durable=False)
 
 

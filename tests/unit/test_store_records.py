@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -60,21 +60,41 @@ def test_a_value_that_json_lacks_leaves_the_old_record(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["record.json"]
 
 
-def test_a_killed_writer_leaves_the_old_record_or_the_new_one(tmp_path: Path) -> None:
-    path = str(tmp_path / "record.json")
-    program = (
-        "import sys\nfrom tinydocker.store import records\nn = 0\nwhile True:\n"
-        "    records.write(sys.argv[1], {'n': n, 'also': n, 'filler': 'x' * 5000}, durable=False)\n"
-        "    n += 1\n    print(n, flush=True)\n"
-    )
-    for lines in range(1, 12):
-        with subprocess.Popen([sys.executable, "-c", program, path], stdout=subprocess.PIPE) as writer:
-            assert writer.stdout is not None
-            for _ in range(lines):
-                writer.stdout.readline()
-            writer.send_signal(signal.SIGKILL)
-        record = records.read(path)
-        assert record["n"] == record["also"]
+def test_r6_a_writer_killed_at_any_moment_leaves_the_old_record_or_the_new_one(tmp_path: Path) -> None:
+    # Writers that one program forks are killed by it after ever other amounts of work.
+    script = """
+        import os, random, signal, sys
+        from tinydocker.store import records
+        path, chance, last = sys.argv[1], random.Random(6), -1
+        for turn in range(400):
+            reading, writing = os.pipe()
+            child = os.fork()
+            if child == 0:
+                n = last
+                while True:
+                    n += 1
+                    records.write(path, {"n": n, "also": n, "filler": "x" * chance.randrange(20_000)}, durable=turn % 20 == 0)
+                    os.write(writing, b"%d\\n" % n)
+            os.close(writing)
+            with os.fdopen(reading, "rb", buffering=0) as file:
+                for _ in range(1 + turn % 3):
+                    file.readline()
+                for _ in range(chance.randrange(300)):
+                    os.sched_yield()
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                written = int((file.read().split() or [b"-1"])[-1])
+            record = records.read(path)
+            assert record["n"] == record["also"] and record["n"] >= max(last, written), (record["n"], last, written)
+            last = record["n"]
+        print(last)
+    """
+    path = tmp_path / "record.json"
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script), path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 400
+    strays = set(os.listdir(tmp_path)) - {"record.json"}
+    assert all(name.startswith(".record.json.") for name in strays), "no stray looks like a record"
 
 
 def test_the_start_time_names_this_process_and_is_none_for_no_process() -> None:

@@ -74,7 +74,7 @@ def rm(session: Session) -> int:
     force = session.values.flag("force")
 
     def one(name: str) -> str:
-        session.container(name).remove(force=force)
+        session.engine.remove(name, force=force)
         return name
 
     return session.for_each(session.arguments, one)

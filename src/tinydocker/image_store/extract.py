@@ -296,7 +296,7 @@ class Extractor:
         else:
             os.unlink(name, dir_fd=parent)
         self.names -= 1
-        self.size -= found.st_size if stat.S_ISREG(found.st_mode) else 0
+        self.size -= found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
         self._stale = True
 
     def _own_root(self) -> None:

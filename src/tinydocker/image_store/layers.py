@@ -259,8 +259,9 @@ class LayerStore:
 
 
 def _counted(root: str) -> tuple[int, int]:
-    """Count the names below ``root`` and the bytes of its regular files."""
+    """Count the names below ``root`` and the bytes of its regular files, each once whatever its names."""
     names = size = 0
+    linked: set[int] = set()
     todo = [os.fsencode(root)]
     while todo:
         try:
@@ -273,5 +274,9 @@ def _counted(root: str) -> tuple[int, int]:
                 if entry.is_dir(follow_symlinks=False):
                     todo.append(entry.path)
                 elif stat.S_ISREG((found := entry.stat(follow_symlinks=False)).st_mode):
+                    if found.st_ino in linked:
+                        continue
+                    if found.st_nlink > 1:
+                        linked.add(found.st_ino)
                     size += found.st_size
     return names, size

@@ -31,7 +31,7 @@ SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
 _FIELDS = struct.Struct("100s 24s 11sx 11sx 8s B 188x B 166x")
 _REGULAR, _EXTENDED = (0x30, 0), 0x78
 _CHECKSUM_AS_SPACES = 8 * 0x20
-_REMEMBERED = 4096
+_REMEMBERED = 16384
 _NO_OWNER = 0xFFFFFFFF
 
 
@@ -126,7 +126,8 @@ class PlainFiles:
         That is one and the sum of the bytes, unless these are so many and high that they exceed
         65520, which the walker understands.
         """
-        stated = number(field) - _CHECKSUM_AS_SPACES + (adler32(field) & 0xFFFF)
+        stated = int(field[:6], 8) if field[6:] == b"\0 " else number(field)
+        stated += (adler32(field) & 0xFFFF) - _CHECKSUM_AS_SPACES
         if len(self._sums) < _REMEMBERED:
             self._sums[field] = stated
         return stated

@@ -119,7 +119,7 @@ class Sink:
             if self._bare is not None:
                 self._bare.update(data)
             self._store(self._compressor.compress(data) if self._compressor else data)
-        except BaseException as err:
+        except BaseException as err:  # noqa: BLE001 - raised again in the thread that waits for it
             self._error = err
 
     def _store(self, data: bytes | bytearray) -> None:

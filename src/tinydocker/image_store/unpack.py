@@ -34,7 +34,7 @@ class Unpacked:
     diff_id: str  # "sha256:…" of the uncompressed tar stream, as OCI counts layers
     compression: str
     names: int  # below the root
-    size: int  # bytes of the regular files, added up over the names
+    size: int  # bytes of the regular files, each once whatever its names
 
 
 def unpack(archive_fd: int, target_fd: int, layouts: bool = False) -> Unpacked:

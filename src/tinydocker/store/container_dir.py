@@ -24,7 +24,7 @@ from ..errors import ContainerNotFound, StateCorrupt
 from . import locks, records, trash
 
 _ID = re.compile(r"[0-9a-f]{12}")
-_PARTS_OF_RECORD = {
+_PARTS_OF_RECORD: dict[str, type | tuple[type, ...]] = {
     "id": str,
     "name": str,
     "created": (int, float),

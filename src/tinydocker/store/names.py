@@ -49,7 +49,8 @@ def claim(names_dir: str, containers_dir: str, name: str, container_id: str) -> 
             raise NameInUse(f"the name {name!r} is taken by {link}, which is not ours: choose another name")
         if held_by is not None and os.path.isdir(f"{containers_dir}/{held_by}"):
             raise NameInUse(
-                f"the name {name!r} belongs to container {held_by}: remove it, choose another name, or pass replace=True"
+                f"the name {name!r} belongs to container {held_by}: "
+                "remove it, choose another name, or pass replace=True"
             )
         if held_by is not None:
             os.unlink(link)

@@ -49,7 +49,7 @@ def sweep_workspaces(paths: Paths, *, dry_run: bool = False) -> list[str]:
     return found
 
 
-def _fate(directory: ContainerDir) -> Callable[[Paths, ContainerDir], None] | None:
+def _fate(directory: ContainerDir) -> Callable[[Paths, ContainerDir], bool] | None:
     """Return what is to be done to a container that nobody answers for: it was to end or to go with its program."""
     try:
         record = directory.record()
@@ -59,8 +59,8 @@ def _fate(directory: ContainerDir) -> Callable[[Paths, ContainerDir], None] | No
     if state["status"] == "running":
         if not state.get("attached", not record["detach"]):
             return None
-        return _remove_left_over if record["auto_remove"] else _end_left_over
-    return _remove_left_over if record["auto_remove"] else None
+        return discard if record["auto_remove"] else _end_left_over
+    return discard if record["auto_remove"] else None
 
 
 def _swept(paths: Paths, path: str, *, dry_run: bool) -> bool:
@@ -79,33 +79,34 @@ def _swept(paths: Paths, path: str, *, dry_run: bool) -> bool:
     return True
 
 
-def _end_left_over(_paths: Paths, directory: ContainerDir) -> None:
+def _end_left_over(_paths: Paths, directory: ContainerDir) -> bool:
     try:
         lock = locks.hold(directory.lock)
     except (BlockingIOError, FileNotFoundError):
-        return
+        return False
     try:
         kill_recorded(directory.state())
     finally:
         os.close(lock)
+    return True
 
 
-def _remove_left_over(paths: Paths, directory: ContainerDir) -> None:
+def discard(paths: Paths, directory: ContainerDir) -> bool:
+    """Remove a container with its names, whatever its record says; False where somebody answers for it."""
     try:
         lock = locks.hold(directory.lock)
     except (BlockingIOError, FileNotFoundError):
-        return
+        return False
     try:
         kill_recorded(directory.state())
-        try:
-            name = directory.record()["name"]
-        except TinydockerError:
-            name = ""
-        if name:
+        for name in os.listdir(paths.names):
             names.release(f"{paths.names}/{name}", directory.id)
-        trash.discard(directory.path, paths.trash)
+        place = trash.discard(directory.path, paths.trash)
     finally:
         os.close(lock)
+    if place:
+        trash.remove_tree(place)
+    return True
 
 
 def kill_recorded(state: dict[str, object]) -> None:
