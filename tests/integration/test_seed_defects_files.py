@@ -150,18 +150,17 @@ def test_defect_01_a_mount_in_what_is_removed_is_left_alone(busybox_dir, canary)
 @pytest.mark.parametrize("target", ["/link", "/link/below", "/dots", "/dots/below", "/../../x"])
 def test_defect_06_targets_resolve_inside_of_the_container_alone(engine, image, canary, tmp_path, target):
     (image / "link").symlink_to(canary)
-    (image / f".{canary}").mkdir(parents=True)
-    (image / "dots").symlink_to("../../../../../../../../tmp")
+    (image / f".{canary}/sub").mkdir(parents=True)
+    (image / "dots").symlink_to("../" * 20 + f"{canary}/sub"[1:])
     (tmp_path / "data").mkdir()
     (tmp_path / "data/mine").write_text("mine")
-    before = (content(canary), sorted(os.listdir(tmp_path)), sorted(os.listdir("/tmp")))
+    before = (content(canary), sorted(os.listdir(tmp_path)))
     try:
         done = engine.run(image, ["sh", "-c", f"cat {target}/mine"], volumes={tmp_path / "data": target})
         assert done.stdout == "mine"
     except td.InvalidSpec:
         assert ".." in target
-    after = (content(canary), sorted(os.listdir(tmp_path)), sorted(os.listdir("/tmp")))
-    assert after == before
+    assert (content(canary), sorted(os.listdir(tmp_path))) == before
 
 
 # -- 14 ------------------------------------------------------------------------------------------
@@ -256,21 +255,6 @@ def test_defect_16_commit_holds_nothing_of_volumes_or_of_the_kernel(cli: Command
     cli("rm", "web", check=True)
 
 
-def test_version_06_what_was_committed_runs_as_an_image(cli: CommandLine, busybox_dir, tmp_path):
-    archive = tmp_path / "saved.tar"
-    assert (
-        cli(
-            "run", "-n", "web", busybox_dir, "sh", "-c", "echo state > /kept; rm /etc/motd; chmod 4755 /bin/busybox"
-        ).returncode
-        == 0
-    )
-    cli("commit", "web", archive, check=True)
-    cli("rm", "web", check=True)
-    done = cli("run", "--rm", archive, "sh", "-c", "cat /kept; test -e /etc/motd || echo gone; stat -c %a /bin/busybox")
-    assert done.stdout == "state\ngone\n4755\n", done.stderr
-    cli("prune", check=True)
-
-
 # -- 17 ------------------------------------------------------------------------------------------
 
 ODD = "a:b,c\\d e\"'$;\n=é"
@@ -331,49 +315,3 @@ def test_defect_17_nothing_has_a_fixed_length(engine, busybox_dir, tmp_path):
         tmpfs=many,
     )
     assert done.stdout.split() == ["deep60", "5000"], done.stderr
-
-
-# -- its versions, as far as files go ------------------------------------------------------------
-
-
-def test_version_03_and_04_the_image_stays_as_it_was(engine, image):
-    def state() -> list[tuple[str, int, int, int]]:
-        return [
-            (str(path), (found := path.lstat()).st_mtime_ns, found.st_mode, found.st_size)
-            for path in sorted(image.rglob("*"))
-        ]
-
-    before = state()
-    script = "echo new > /new; rm -r /etc/passwd /bin/cat; echo x >> /etc/group; chmod 777 /etc; mkdir -p /a/b"
-    assert engine.run(image, ["sh", "-c", script]).returncode == 0
-    assert engine.run(image, ["sh", "-c", "test -e /new || cat /etc/passwd"]).stdout.startswith("root:")
-    assert state() == before
-
-
-@pytest.mark.leaves("images")
-def test_version_04_an_archive_is_unpacked_once_and_shared(cli: CommandLine, busybox, tmp_path, roots):
-    copy = tmp_path / "elsewhere.tar.xz"
-    shutil.copy(busybox, copy)
-    for archive in (busybox, copy, busybox):
-        cli("run", "-d", archive, *FOREVER, check=True)
-    assert len([name for name in os.listdir(roots.root / "layers") if not name.startswith(".")]) == 1
-    for name in cli("ps", "-q").stdout.split():
-        cli("rm", "-f", name, check=True)
-
-
-def test_version_05_several_volumes_each_its_own_way(cli: CommandLine, busybox_dir, tmp_path):
-    options = []
-    for name, mode in (("a", ""), ("b", ":rw"), ("c", ":ro")):
-        (tmp_path / name).mkdir()
-        options += ["-v", f"{tmp_path / name}:/{name}{mode}"]
-    done = cli(
-        "run",
-        "--rm",
-        *options,
-        busybox_dir,
-        "sh",
-        "-c",
-        "for v in a b c; do echo $v > /$v/new || echo refused $v; done",
-    )
-    assert done.stdout == "refused c\n"
-    assert [os.listdir(tmp_path / name) for name in "abc"] == [["new"], ["new"], []]
