@@ -18,6 +18,7 @@ SKELETON = {
     "names": "",
     "workspaces": "",
     "trash": "",
+    "ready": "",
     "volumes": "volumes",
     "layers": "images",
     "images": "images",

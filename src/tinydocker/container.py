@@ -199,6 +199,8 @@ class Container(Lifecycle):
         from .image_store import diff
 
         made = self._with_own_layer()
+        if not os.path.isdir(made.directory.upper):
+            return []  # it was never started
         return diff.changes(made.directory.upper, made.record["rootfs"]["lower"])
 
     def export(self, destination: str | os.PathLike[str] | BinaryIO, *, compression: str | None = None) -> None:
@@ -225,6 +227,8 @@ class Container(Lifecycle):
         made, image = self._with_own_layer(), self._image
         assert isinstance(image, Image)
         twin = self._with(name=None)
+        if self.status == "created":
+            made.directory.make_layer()
         twin._image = forked_from(image, made.directory.upper, self._opened_engine())
         return twin
 

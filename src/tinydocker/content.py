@@ -76,7 +76,7 @@ def _mounted(engine: Engine, made: Made) -> Iterator[int]:
     directory = made.directory
     mutex = locks.hold(f"{directory.path}/mount.lock", wait=True)
     try:
-        directory.renew_work()
+        directory.make_layer()
         order: dict[str, Any] = {
             "op": "mount",
             "id": directory.id,

@@ -111,13 +111,12 @@ def configure(
 ) -> Config:
     """Translate the specification; ``volumes`` maps targets to resolved sources."""
     place = ContainerDir(engine.paths.containers, container_id)
-    files = {f"/etc/{name}": place.file(name) for name in ("hosts", "hostname", "resolv.conf")}
     return translate.translate(
         spec,
         image,
         container_id=container_id,
         rootfs=f"{engine.paths.run_root}/rootfs",
-        files=files,
+        files=_etc_files(place),
         volumes=volumes,
         cpus=os.cpu_count() or 1,
     )
@@ -134,6 +133,10 @@ def _volume_source(engine: Engine, source: str, *, named: bool) -> str:
     if not os.path.exists(path):
         raise InvalidSpec("volumes", source, "a file or directory that exists, or the name of a volume without a '/'")
     return path
+
+
+def _etc_files(directory: ContainerDir) -> dict[str, str]:
+    return {f"/etc/{name}": directory.file(name) for name in ("hosts", "hostname", "resolv.conf")}
 
 
 def _write_etc_files(directory: ContainerDir, spec: ContainerSpec, config: Config) -> None:
@@ -192,6 +195,9 @@ def order(
         fds = {"lock": made.lock, **streams, **{f"lease{n}": fd for n, fd in enumerate(leases)}}
         for target, source in made.record["volumes"].items():
             fds[f"tree:{target}"] = ours.enter_context(_tree(source))
+        for target, source in _etc_files(directory).items():
+            if target not in made.record["volumes"]:
+                fds[f"tree:{target}"] = ours.enter_context(_tree(source))
         log = {
             "path": directory.log,
             "max_bytes": spec.log.max_size,
@@ -203,6 +209,7 @@ def order(
             "id": directory.id,
             "directory": directory.path,
             "trash": engine.paths.trash,
+            "layers": engine.paths.ready,
             "name_link": f"{engine.paths.names}/{made.name}",
             "template": template,
             "config": rest,
@@ -243,12 +250,9 @@ def _rootfs(made: Made) -> dict[str, Any]:
     workspace = made.record["rootfs"]["workspace"]
     if workspace:
         return {"workspace": workspace}
-    made.directory.renew_work()
-    return {
-        "lower": made.record["rootfs"]["lower"],
-        "upper": made.directory.upper,
-        "work": made.directory.work,
-    }
+    if os.path.isdir(made.directory.work):
+        made.directory.make_layer()
+    return {"lower": made.record["rootfs"]["lower"]}
 
 
 @contextmanager

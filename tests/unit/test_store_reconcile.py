@@ -223,7 +223,7 @@ for n in range(150):
         reconcile(paths)
         continue
     made, lock = ContainerDir.make(paths.containers, f"{sys.argv[3]}{n:011x}")
-    assert os.path.isdir(made.path + "/upper")
+    assert os.path.isdir(made.path + "/etc")
     layer = f"{paths.workspaces}/{sys.argv[3]}{n:011x}"
     lease = locks.make_directory(layer)
     os.mkdir(layer + "/layer")

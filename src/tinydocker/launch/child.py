@@ -62,11 +62,14 @@ def _fail(start: Start, step: str, number: int, reason: str) -> None:
 
 def leave_supervisor(start: Start) -> None:
     """Close what was the supervisor's, such as the locks of other containers, and end when it ends."""
-    report = fcntl.fcntl(start.report.fileno(), fcntl.F_DUPFD_CLOEXEC, 64)
-    os.dup2(report, _FIRST_FREE_FD, inheritable=False)
+    kept = [start.report.fileno(), *([start.root["tree"]] if "tree" in start.root else [])]
     start.report.detach()
-    process.close_from(_FIRST_FREE_FD + 1)
+    for number, fd in enumerate([fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 64) for fd in kept], _FIRST_FREE_FD):
+        os.dup2(fd, number, inheritable=False)
+    process.close_from(_FIRST_FREE_FD + len(kept))
     start.report = _socket.socket(fileno=_FIRST_FREE_FD)
+    if "tree" in start.root:
+        start.root = {"tree": _FIRST_FREE_FD + 1}
     process.prctl(process.PR_SET_PDEATHSIG, signal.SIGKILL)
     process.new_session_keyring()
     start.null_fd = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
@@ -102,7 +105,8 @@ def bound_capabilities(start: Start) -> None:
 
 
 def await_order(start: Start) -> None:
-    """Wait for the order and its descriptors; without one there is nothing to do."""
+    """Say that all is prepared, and wait for the order and its descriptors; without one there is nothing to do."""
+    protocol.send(start.report, {"prepared": True})
     message, fds = protocol.receive(start.report)
     if message is None:
         os._exit(0)
@@ -265,14 +269,14 @@ START = (
     ("set", set_kernel_values),
     ("hide", rootfs.hide_paths),
     ("bound the capabilities", bound_capabilities),
-    ("await the order", await_order),
     ("mount the root file system on", rootfs.mount_root),
     ("move in", rootfs.take_staged),
+    ("change the root", rootfs.change_root),
+    ("await the order", await_order),
     ("mount", rootfs.mount_rest),
     ("name the host", name_host),
     ("look up the user", find_user),
     ("protect", rootfs.protect_root),
-    ("change the root", rootfs.change_root),
     *_COMMAND,
 )
 

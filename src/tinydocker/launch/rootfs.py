@@ -44,14 +44,14 @@ def stage_file_systems(start: Start) -> None:
 
 def mount_root(start: Start) -> None:
     """Mount the overlay, or the workspace's, over the stage and make it the place that paths resolve in."""
-    start.at = target = start.config["root"]["path"]
-    layers = start.order["rootfs"]
-    if "tree" in start.fds:
+    start.at = target = start.template["root"]
+    root = start.root
+    if "tree" in root:
         mountpoint = os.open(target, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        mounts.attach(start.fds["tree"], mountpoint)
+        mounts.attach(root["tree"], mountpoint)
         os.close(mountpoint)
     else:
-        mounts.mount_overlay(target, layers["lower"], layers["upper"], layers["work"])
+        mounts.mount_overlay(target, root["lower"], root["upper"], root["work"])
     os.chdir(target)
     start.root_fd = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
 

@@ -11,9 +11,13 @@ from .identity import Identity
 class Start:
     """One start on its way: what is known of it, its descriptors, and how far it has come."""
 
-    def __init__(self, report: _socket.socket, template: dict[str, Any], nofile: tuple[int, int]) -> None:
+    def __init__(
+        self, report: _socket.socket, template: dict[str, Any], root: dict[str, Any], nofile: tuple[int, int]
+    ) -> None:
+        """``root`` is an overlay's ``lower``, ``upper`` and ``work``, or the descriptor of a mount as ``tree``."""
         self.report = report
         self.template = template
+        self.root = root
         self.nofile = nofile
         self.order: dict[str, Any] = {}
         self.config: dict[str, Any] = {}

@@ -132,9 +132,16 @@ class Supervisor:
             )
 
     def _start(self, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
-        if "workspace" in order["rootfs"]:
-            fds["tree"] = self._holding.clone(order["rootfs"]["workspace"])
-        self._adopt(self._spawner.for_start(order["template"]), order, channel, fds)
+        rootfs = order["rootfs"]
+        if "workspace" in rootfs:
+            tree = self._holding.clone(rootfs["workspace"])
+            try:
+                child = self._spawner.for_start_on(tree, order["template"])
+            finally:
+                os.close(tree)
+        else:
+            child = self._spawner.for_start(order["template"], rootfs["lower"], order["directory"], order["layers"])
+        self._adopt(child, order, channel, fds)
         if self._program >= 0 and self._spawner.is_pressed:
             self._spawner.prepare()  # beside the start that was just handed over
 

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 from ..errors import TinydockerError
-from ..store import names, records
+from ..store import names, records, trash
 from . import kill, logs, protocol
 from .loop import Loop
 from .removal import Removal
@@ -50,6 +50,7 @@ class Task:
         self.began = time.monotonic_ns()
         self.pid, self.pidfd, self._report = child.pid, child.pidfd, child.report
         self._mount_namespace = child.mount_namespace
+        self._child = child
         self._loop = loop
         self._removal = removal
         self._channel = channel
@@ -89,7 +90,7 @@ class Task:
         if self.order.get("init"):
             self._verdict, theirs["verdict"] = os.pipe2(os.O_CLOEXEC)
         try:
-            message = {"config": self.order["config"], "rootfs": self.order.get("rootfs"), "attached": self.attached}
+            message = {"config": self.order["config"], "attached": self.attached}
             protocol.send(self._report, {**message, "fds": list(theirs)}, list(theirs.values()))
         except BrokenPipeError:
             pass  # it has ended, and what it has reported says why
@@ -110,11 +111,25 @@ class Task:
                 self._announce()
         elif "terminal" in message:
             self._take_terminal(fds[0])
+        elif "prepared" in message:
+            self._take_layer()
         elif "ready" in message:
             self._ready = True
             self._mark = message["mark"]
         else:
             self._failure = message["failed"]
+
+    def _take_layer(self) -> None:
+        """Give the container the layer that the child has mounted, if that was made ahead of need."""
+        layer, self._child.layer = self._child.layer, ""
+        if not layer:
+            return
+        try:
+            os.rename(layer, f"{self.directory}/layer")
+        except OSError as err:
+            trash.remove_tree(layer)
+            self._failure = {"step": "take the layer", "errno": err.errno, "path": self.directory, "reason": ""}
+            self.kill()
 
     def _take_terminal(self, master: int) -> None:
         if self._log:
@@ -276,6 +291,8 @@ class Task:
             "reason": f"the process ended before the command was executed (wait status {status})",
         }
         self._close_log()
+        if self._child.layer:
+            trash.remove_tree(self._child.layer)
         remove = self.order.get("undo", "remove") == "remove"
         if not remove:
             self._record({"status": "exited", "returncode": 125, "finished": time.time(), "error": failure})
@@ -321,4 +338,4 @@ class Task:
 
 
 def _is_for_child(name: str) -> bool:
-    return name in ("stdin", "stdout", "stderr", "container", "tree") or name.startswith("tree:")
+    return name in ("stdin", "stdout", "stderr", "container") or name.startswith("tree:")

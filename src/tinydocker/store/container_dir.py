@@ -8,7 +8,7 @@
     ├── lock           held while a program or a supervisor answers for the container
     ├── log, log.1 …   what it said
     ├── etc/           its hosts, hostname and resolv.conf
-    └── upper/ work/   its writable layer
+    └── layer/         its writable layer: upper/ and work/; made by its first start
 
 Status follows from the two records, the lock and the boot, never from one alone.
 """
@@ -65,12 +65,12 @@ class ContainerDir:
     @property
     def upper(self) -> str:
         """The upper directory of its overlay."""
-        return f"{self.path}/upper"
+        return f"{self.path}/layer/upper"
 
     @property
     def work(self) -> str:
         """The work directory of its overlay."""
-        return f"{self.path}/work"
+        return f"{self.path}/layer/work"
 
     def file(self, name: str) -> str:
         """Return the path of one of its files for /etc."""
@@ -81,9 +81,7 @@ class ContainerDir:
         """Create the directory of a new container, hidden until :meth:`publish`; return it with its held lock."""
         made = cls(containers, f".{container_id}")
         lock = locks.make_directory(made.path)
-        for name in ("upper", "work", "etc"):
-            os.mkdir(f"{made.path}/{name}", 0o755)
-        os.chmod(made.upper, 0o755)  # whatever the program's umask: it is the mode of the container's root
+        os.mkdir(f"{made.path}/etc", 0o755)
         return made, lock
 
     @property
@@ -98,9 +96,12 @@ class ContainerDir:
         os.rename(self.path, visible)
         self.id, self.path = hidden[1:], visible
 
-    def renew_work(self) -> None:
-        """Take away the mark that an earlier volatile mount left, so that the layer can be mounted again."""
-        trash.remove_tree(f"{self.work}/work/incompat")
+    def make_layer(self) -> None:
+        """Make the writable layer, or make the one that is there ready to be mounted again."""
+        if os.path.isdir(self.work):
+            trash.remove_tree(f"{self.work}/work/incompat")  # the mark that a volatile mount leaves
+        else:
+            make_layer(f"{self.path}/layer")
 
     def write_record(self, record: dict[str, Any], *, durable: bool) -> None:
         """Write what the container is."""
@@ -171,6 +172,30 @@ def ids(containers: str) -> list[str]:
         return [name for name in os.listdir(containers) if is_id(name)]
     except FileNotFoundError:
         return []
+
+
+def make_layer(path: str) -> None:
+    """Make an empty writable layer at ``path``; what was begun is completed."""
+    for name in ("", "upper", "work"):
+        try:
+            os.mkdir(os.path.join(path, name), 0o755)
+        except FileExistsError:
+            continue
+    os.chmod(os.path.join(path, "upper"), 0o755)  # whatever the program's umask: it is the mode of the root
+
+
+def ready_layer(layers: str) -> str:
+    """Return the path of a layer that this process makes ahead of need; its name tells whose it is."""
+    pid = os.getpid()
+    return f"{layers}/{pid}-{records.process_start_time(pid)}-{os.urandom(4).hex()}"
+
+
+def is_stale_ready_layer(name: str) -> bool:
+    """Tell whether the layer ``name`` was made ahead of need by a process that has ended."""
+    pid, _, rest = name.partition("-")
+    if not pid.isdigit() or records.is_zombie(int(pid)):
+        return True
+    return str(records.process_start_time(int(pid))) != rest.partition("-")[0]
 
 
 def hidden(containers: str) -> list[str]:

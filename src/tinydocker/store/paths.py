@@ -11,6 +11,7 @@
     ├── workspaces/<id>/
     ├── volumes/<name>/
     ├── scaffold/                    mount points for images that lack them
+    ├── ready/                       writable layers made ahead of need
     └── trash/                       what is on its way out
 """
 
@@ -18,7 +19,18 @@ from __future__ import annotations
 
 import os
 
-DIRECTORIES = ("containers", "names", "images", "layers", "archives", "workspaces", "volumes", "scaffold", "trash")
+DIRECTORIES = (
+    "containers",
+    "names",
+    "images",
+    "layers",
+    "archives",
+    "workspaces",
+    "volumes",
+    "scaffold",
+    "ready",
+    "trash",
+)
 
 
 class Paths:
@@ -36,6 +48,7 @@ class Paths:
     workspaces: str
     volumes: str
     scaffold: str
+    ready: str
     trash: str
 
     def __init__(self, root: str | os.PathLike[str], run_root: str | os.PathLike[str]) -> None:

@@ -28,6 +28,10 @@ def reconcile(paths: Paths, *, dry_run: bool = False) -> list[str]:
     for name in container_dir.hidden(paths.containers):
         if _swept(paths, f"{paths.containers}/{name}", dry_run=dry_run):
             found.append(f"container {name[1:]}, whose making was cut short")
+    for name in filter(container_dir.is_stale_ready_layer, os.listdir(paths.ready)):
+        found.append("a layer that a dead supervisor had made ready")
+        if not dry_run:
+            trash.remove_tree(f"{paths.ready}/{name}")
     found += [f"workspace {name} of a program that has ended" for name in sweep_workspaces(paths, dry_run=dry_run)]
     for name in os.listdir(paths.names):
         target = names.holder(paths.names, name)
