@@ -145,9 +145,15 @@ class Supervisor:
         if self._program >= 0 and self._spawner.is_pressed:
             self._spawner.prepare()  # beside the start that was just handed over
 
+    def _on_over(self, task: Task) -> None:
+        """Forget a task; where one container has ended the next may soon be started."""
+        self._tasks.discard(task)
+        if task.is_container and self._program >= 0:
+            self._spawner.prepare()
+
     def _adopt(self, child: Child, order: dict[str, Any], channel: _socket.socket, fds: dict[str, int]) -> None:
         try:
-            task = Task(self._loop, self._removal, child, order, channel, fds, self._tasks.discard)
+            task = Task(self._loop, self._removal, child, order, channel, fds, self._on_over)
         except BaseException:
             child.end()
             raise
