@@ -252,7 +252,9 @@ def _rootfs(made: Made) -> dict[str, Any]:
         return {"workspace": workspace}
     if os.path.isdir(made.directory.work):
         made.directory.make_layer()
-    return {"lower": made.record["rootfs"]["lower"]}
+    lower = made.record["rootfs"]["lower"]
+    # A directory that was replaced under its name is another one: nothing that was mounted ahead of need may serve.
+    return {"lower": lower, "inodes": [[found.st_dev, found.st_ino] for found in map(os.stat, lower)]}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
@@ -272,3 +273,15 @@ def test_the_root_can_be_used_by_other_users(engine, busybox):
         ).returncode
         == 0
     )
+
+
+def test_a_directory_replaced_under_its_name_is_the_image_of_the_next_container(engine, busybox_dir, tmp_path):
+    image = tmp_path / "rootfs"
+    shutil.copytree(busybox_dir, image, symlinks=True)
+    for number in range(3):  # each leaves a child behind that has the root of the last one mounted
+        (image / "etc/number").write_text(str(number))
+        for _ in range(3):
+            assert engine.run(image, ["cat", "/etc/number"]).stdout == str(number)
+        image.rename(tmp_path / f"old-{number}")
+        shutil.copytree(busybox_dir, image, symlinks=True)
+    assert engine.run(image, ["cat", "/etc/number"]).returncode == 1

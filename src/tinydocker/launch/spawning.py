@@ -66,22 +66,23 @@ class Spawner:
         self._ready: Child | None = None
         self._template = ""
         self._parsed: dict[str, Any] = {}
-        self._lower: list[str] = []
+        self._rootfs: dict[str, Any] = {}
         self._layers = ""
         self._until = 0.0
         self._last_start = 0.0
         self.is_pressed = False  # starts follow each other so fast that there is no idle moment between them
 
-    def for_start(self, template: str, lower: list[str], directory: str, layers: str) -> Child:
-        """Return a child in new namespaces, on the container's layer over ``lower``: the one that is ready if it fits.
+    def for_start(self, template: str, rootfs: dict[str, Any], directory: str, layers: str) -> Child:
+        """Return a child in new namespaces, on the container's layer over ``rootfs``: the one that is ready if it fits.
 
-        ``directory`` is the container's. One that was never started gets the layer of the child
-        that is ready, as soon as that says that it has mounted it, or a new one. ``layers`` is
-        where layers are made ahead of need.
+        ``rootfs`` has the ``lower`` directories and their ``inodes``, ``directory`` is the
+        container's. One that was never started gets the layer of the child that is ready, as soon
+        as that says that it has mounted it, or a new one. ``layers`` is where layers are made
+        ahead of need.
         """
         ready, self._ready = self._ready, None
-        fits = self._adopt_template(template) and lower == self._lower
-        self._lower, self._layers = lower, layers
+        fits = self._adopt_template(template) and rootfs == self._rootfs
+        self._rootfs, self._layers = rootfs, layers
         layer = f"{directory}/layer"
         if ready is not None:
             if fits and ready.is_alive() and not os.path.exists(layer):
@@ -105,7 +106,7 @@ class Spawner:
         return False
 
     def _root(self, layer: str) -> dict[str, Any]:
-        return {"lower": self._lower, "upper": f"{layer}/upper", "work": f"{layer}/work"}
+        return {"lower": self._rootfs["lower"], "upper": f"{layer}/upper", "work": f"{layer}/work"}
 
     def for_exec(self, container: int) -> Child:
         """Return a child in the pid namespace of the container whose init the pidfd ``container`` stands for."""
@@ -119,7 +120,7 @@ class Spawner:
         """Return how long the loop may wait before :meth:`idle` has something to do; None for ever."""
         if self._ready is not None:
             return max(0, int((self._until - time.monotonic()) * 1000))
-        return _IDLE_MS if self._template and self._lower else None
+        return _IDLE_MS if self._template and self._rootfs else None
 
     def idle(self) -> None:
         """Use a moment in which nothing happens: get a child ready, or let one go that nobody has asked for."""
@@ -130,7 +131,7 @@ class Spawner:
 
     def prepare(self) -> None:
         """Get a child ready for the kind of start that came last, if there was one."""
-        if self._ready is not None or not self._template or not self._lower:
+        if self._ready is not None or not self._template or not self._rootfs:
             return
         layer = container_dir.ready_layer(self._layers)
         try:

@@ -140,7 +140,7 @@ class Supervisor:
             finally:
                 os.close(tree)
         else:
-            child = self._spawner.for_start(order["template"], rootfs["lower"], order["directory"], order["layers"])
+            child = self._spawner.for_start(order["template"], rootfs, order["directory"], order["layers"])
         self._adopt(child, order, channel, fds)
         if self._program >= 0 and self._spawner.is_pressed:
             self._spawner.prepare()  # beside the start that was just handed over
