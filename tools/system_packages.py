@@ -1,6 +1,6 @@
 """Install the Debian packages that a job needs, or say which ones to install.
 
-    python tools/system_packages.py tests [bench]
+    python tools/system_packages.py tests
 
 On Debian and its kin, as root, whatever is missing is installed and nothing else is touched:
 no upgrade, no removal, no recommendation followed. Elsewhere, and for an ordinary user, the
@@ -25,15 +25,7 @@ PACKAGES: dict[str, dict[str, str]] = {
         "xz-utils": "xz",
         "zstd": "zstd",
     },
-    "bench": {
-        "bubblewrap": "bwrap",
-        "crun": "crun",
-        "podman": "podman",
-        "runc": "runc",
-    },
 }
-# What a benchmark compares with may be absent: its column is then left out.
-OPTIONAL_GROUPS = {"bench"}
 INSTALL = ("apt-get", "install", "-y", "--no-install-recommends", "--no-upgrade", "--no-remove")
 
 
@@ -45,7 +37,7 @@ def main(groups: list[str]) -> int:
         return 2
     for group in groups:
         code = provide(PACKAGES[group])
-        if code and group not in OPTIONAL_GROUPS:
+        if code:
             return code
     return 0
 

@@ -128,12 +128,5 @@ def test_where_there_is_no_debian_the_programs_are_named(debian: Debian) -> None
     assert "missing programs: busybox, bzip2, unshare, xz, zstd" in done.stderr
 
 
-@pytest.mark.needs("userns")
-def test_what_a_benchmark_compares_with_may_be_absent(debian: Debian) -> None:
-    done = debian.run("bench", as_nobody=True)
-    assert done.returncode == 0
-    assert "bubblewrap" in done.stderr
-
-
 def test_an_unknown_group_is_refused(debian: Debian) -> None:
     assert debian.run("everything").returncode == 2
