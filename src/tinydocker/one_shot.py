@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .completed import Completed, Usage
 from .container import Container
-from .errors import CommandNotExecutable, CommandNotFound, ContainerTimeout
+from .errors import CommandNotExecutable, CommandNotFound, ContainerTimeout, InvalidSpec
 from .process import PIPE
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def run(
     executed, with a message that names it in ``stderr``.
     """
     container = Container(image, command, engine=engine, **options)
+    if container.spec.detach:
+        raise InvalidSpec("detach", True, "False in run(), which waits for the end; start a Container instead")
     try:
         process = container._start_process(PIPE if input is not None else None, PIPE, PIPE, text, one_shot=True)
         return process.complete(input, timeout, check)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from .errors import InvalidSpec, NameInUse
+from .errors import ImageNotFound, InvalidSpec, NameInUse
 from .launch.client import Channel
 from .launch.template import split
 from .linux import mounts
@@ -254,7 +254,15 @@ def _rootfs(made: Made) -> dict[str, Any]:
         made.directory.make_layer()
     lower = made.record["rootfs"]["lower"]
     # A directory that was replaced under its name is another one: nothing that was mounted ahead of need may serve.
-    return {"lower": lower, "inodes": [[found.st_dev, found.st_ino] for found in map(os.stat, lower)]}
+    return {"lower": lower, "inodes": [_inode(path) for path in lower]}
+
+
+def _inode(path: str) -> list[int]:
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise ImageNotFound(f"the image's directory {path} is gone") from None
+    return [found.st_dev, found.st_ino]
 
 
 @contextmanager

@@ -159,3 +159,8 @@ def test_usage_counts_what_the_command_computed(engine, busybox_dir):
     busy = engine.run(busybox_dir, ["sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"])
     assert busy.usage.cpu_seconds > idle.usage.cpu_seconds
     assert busy.duration >= busy.usage.cpu_seconds * 0.5
+
+
+def test_a_detached_run_is_refused_as_it_could_not_wait(engine, busybox_dir):
+    with pytest.raises(td.InvalidSpec, match="detach"):
+        engine.run(busybox_dir, ["true"], detach=True)

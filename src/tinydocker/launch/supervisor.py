@@ -102,9 +102,13 @@ class Supervisor:
         if order is None:
             self._on_program_end(fd)
             return
+        if not fds:  # the kernel had no number free, and so there is nobody to answer
+            return
         channel = _socket.socket(fileno=fds[0])
-        named = dict(zip(order["fds"], fds[1:], strict=True))
+        named = dict(zip(order["fds"], fds[1:], strict=False))
         try:
+            if len(named) < len(order["fds"]):
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             self._carry_out(order, channel, named)
         except Exception as err:  # noqa: BLE001 - one bad order must not end what others have started
             for descriptor in named.values():
