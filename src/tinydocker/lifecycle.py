@@ -299,7 +299,8 @@ class Lifecycle(Handle):
         if started:
             _close_started(started, waiting=not self._spec.detach)
             if self._made and self._goes_with_program() and os.path.isdir(self._made.directory.path):
-                self._end_now()  # its supervisor died and could not
+                if self._state()["status"] == "running":
+                    self._end_now()  # its supervisor died and could not
                 self._discard(self._made)
         if self._made:
             self._made.release()
