@@ -12,16 +12,15 @@ import attrs
 
 from .errors import InvalidSpec
 from .launch.client import Channel
+from .oci.translate import user_of
 from .process import DEVNULL, PIPE, STDOUT, ContainerProcess
 from .spec.command import parse_command, parse_workdir
 from .spec.pairs import parse_env
-from .spec.users import numeric_ids, parse_user
+from .spec.users import parse_user
 from .starting import with_console_size
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-_NOBODY = 65534
 
 
 @attrs.define(eq=False)
@@ -137,7 +136,7 @@ def _process(
         variables.setdefault("TERM", "xterm")
     if user is not None:
         variables.pop("HOME", None)
-        base["user"] = _user(parse_user("user", user), base.get("user", {}))
+        base["user"] = user_of(parse_user("user", user), base["user"]["umask"]).to_dict()
     variables.update(parse_env("env", env or {}))
     base["env"] = [f"{name}={value}" for name, value in variables.items()]
     base["args"] = list(parse_command("command", command))
@@ -146,12 +145,3 @@ def _process(
     if tty:
         base["terminal"] = True
     return base
-
-
-def _user(text: str, before: Mapping[str, Any]) -> dict[str, Any]:
-    uid, gid = numeric_ids(text)
-    found: dict[str, Any] = {"umask": before.get("umask", 0o022)}
-    if uid is not None and gid is not None:
-        return {**found, "uid": uid, "gid": gid}
-    fallback = 0 if uid is not None and ":" not in text else _NOBODY
-    return {**found, "uid": _NOBODY if uid is None else uid, "gid": fallback if gid is None else gid, "username": text}

@@ -28,6 +28,15 @@ class User:
     additional_gids: tuple[int, ...] = ()
     username: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the user as the specification writes it."""
+        found: dict[str, Any] = {"uid": self.uid, "gid": self.gid, "umask": self.umask}
+        if self.additional_gids:
+            found["additionalGids"] = list(self.additional_gids)
+        if self.username is not None:
+            found["username"] = self.username
+        return found
+
 
 @attrs.frozen
 class Capabilities:
@@ -72,14 +81,9 @@ class Process:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the process as the specification writes it."""
-        user: dict[str, Any] = {"uid": self.user.uid, "gid": self.user.gid, "umask": self.user.umask}
-        if self.user.additional_gids:
-            user["additionalGids"] = list(self.user.additional_gids)
-        if self.user.username is not None:
-            user["username"] = self.user.username
         found: dict[str, Any] = {
             "terminal": self.terminal,
-            "user": user,
+            "user": self.user.to_dict(),
             "args": list(self.args),
             "env": [f"{name}={text}" for name, text in self.env],
             "cwd": self.cwd,

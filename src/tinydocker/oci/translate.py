@@ -28,6 +28,7 @@ __all__ = [
     "stop_signal",
     "translate",
     "user",
+    "user_of",
     "workdir",
 ]
 
@@ -130,21 +131,23 @@ def stop_signal(spec: ContainerSpec, image: ImageConfig) -> int:
 
 
 def user(spec: ContainerSpec, image: ImageConfig) -> User:
-    """Return who the command runs as; root where neither says.
+    """Return who the command runs as; root where neither says."""
+    if spec.user is not None:
+        return user_of(spec.user, spec.umask)
+    return user_of(parse_user("user", image.user), spec.umask) if image.user else User(umask=spec.umask)
+
+
+def user_of(text: str, umask: int) -> User:
+    """Return the user that ``text`` (as `parse_user` gave it) names.
 
     Numbers for both user and group stand as they are. Anything else goes into ``username`` for the
     launcher to look up, a uid alone for its group; where it finds no entry for a uid, the group is 0.
     """
-    text = spec.user
-    if text is None:
-        if not image.user:
-            return User(umask=spec.umask)
-        text = parse_user("user", image.user)
     uid, gid = numeric_ids(text)
     if uid is not None and gid is not None:
-        return User(uid, gid, spec.umask)
+        return User(uid, gid, umask)
     fallback_gid = 0 if uid is not None and ":" not in text else _NOBODY
-    return User(_NOBODY if uid is None else uid, fallback_gid if gid is None else gid, spec.umask, username=text)
+    return User(_NOBODY if uid is None else uid, fallback_gid if gid is None else gid, umask, username=text)
 
 
 def _rlimits(spec: ContainerSpec) -> tuple[Rlimit, ...]:
